@@ -1,0 +1,1 @@
+"""The import name `orca_python`, served by the orca packages."""

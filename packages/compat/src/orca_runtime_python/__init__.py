@@ -1,0 +1,1 @@
+"""The import name `orca_runtime_python`, served by the orca packages."""

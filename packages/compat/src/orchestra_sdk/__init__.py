@@ -1,0 +1,1 @@
+"""The import name `orchestra_sdk`, served by the orca packages."""
