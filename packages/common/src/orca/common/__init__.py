@@ -1,3 +1,3 @@
-"""What every orca package shares: configuration, logging, retry, errors, clock, doctor and the orca command."""
+"""What every orca package shares: settings, logging, retry, errors, clock, doctor and the orca command."""
 
 __version__ = "0.1.0"

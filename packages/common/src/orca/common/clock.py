@@ -5,9 +5,10 @@ Kernels never read a clock at all; shells take one as an argument, so that no te
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Protocol
+
+from orca.common import _aio
 
 __all__ = ["Clock", "SystemClock"]
 
@@ -28,7 +29,7 @@ class Clock(Protocol):
         ...
 
     async def sleep_async(self, delay_s: float) -> None:
-        """Suspend this asyncio task for ``delay_s`` seconds."""
+        """Suspend this asyncio or trio task for ``delay_s`` seconds."""
         ...
 
 
@@ -56,5 +57,5 @@ class SystemClock:
         time.sleep(delay_s)
 
     async def sleep_async(self, delay_s: float) -> None:
-        """Suspend this asyncio task."""
-        await asyncio.sleep(delay_s)
+        """Suspend this asyncio or trio task."""
+        await _aio.sleep(delay_s)
