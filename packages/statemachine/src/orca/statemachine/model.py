@@ -307,6 +307,8 @@ class Transition:
         target: A path, or None for an internal transition.
         guard: The condition, or None.
         action: The action, or None.
+        internal: Leads to a state inside its source without leaving the source. Neither notation can say it;
+            it comes from SCXML's ``type="internal"``.
     """
 
     source: str
@@ -314,6 +316,7 @@ class Transition:
     target: str | None
     guard: GuardExpression | None = None
     action: str | None = None
+    internal: bool = False
     span: Span | None = field(default=None, compare=False, repr=False)
 
 
