@@ -1,4 +1,4 @@
-# ruff: noqa: INP001, T201 - a script, not a module of a package
+
 """Write the protocol code of this package from every ``proto/*.proto``; ``--check`` compares instead.
 
 What protoc's Python plug-in writes refuses runtimes of other major versions and registers its messages in
