@@ -37,7 +37,9 @@ def cpu_ms(statement: str) -> float:
 def loaded(module: str) -> list[str]:
     """Which of the modules that must wait are loaded by the import."""
     code = f"import {module}, sys; print(*[m for m in {NOT_LOADED[module]!r} if m in sys.modules])"
-    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
+    return subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.split()
 
 
 def measure(rounds: int) -> list[dict[str, object]]:

@@ -1,4 +1,3 @@
-
 """Write the protocol code of this package from every ``proto/*.proto``; ``--check`` compares instead.
 
 What protoc's Python plug-in writes refuses runtimes of other major versions and registers its messages in

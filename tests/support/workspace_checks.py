@@ -256,10 +256,9 @@ def requirements(root: Path) -> dict[str, str]:
     for path in [root / "pyproject.toml", *sorted((root / "packages").glob("*/pyproject.toml"))]:
         table = toml(path)
         project = table["project"]
-        groups = [
-            *project.get("optional-dependencies", {}).values(),
-            *table.get("dependency-groups", {}).values(),
-        ]
+        # Generators are pinned to old tools on purpose; the lock would spread their pins to everything else.
+        named = [group for name, group in table.get("dependency-groups", {}).items() if name != "generate"]
+        groups = [*project.get("optional-dependencies", {}).values(), *named]
         for requirement in [*project.get("dependencies", []), *(item for group in groups for item in group)]:
             if isinstance(requirement, str) and not requirement_name(requirement).startswith("orca-"):
                 found.setdefault(requirement, str(path.relative_to(root)))

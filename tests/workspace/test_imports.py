@@ -7,7 +7,19 @@ import sys
 
 import pytest
 
-HEAVY = ["grpc", "httpx", "lark", "numpy", "pandas", "rich", "sqlite3", "starlette", "structlog", "tenacity", "typer"]
+HEAVY = [
+    "grpc",
+    "httpx",
+    "lark",
+    "numpy",
+    "pandas",
+    "rich",
+    "sqlite3",
+    "starlette",
+    "structlog",
+    "tenacity",
+    "typer",
+]
 
 
 def run(code: str) -> str:
