@@ -141,7 +141,9 @@ class _Maker:
         if not self.chance(self.shape.guard):
             return None
         field = VariableRef(("ctx", self.rng.choice(["n", "m"])))
-        compare = GuardCompare(self.rng.choice(["lt", "gt", "eq"]), field, ValueRef("number", self.rng.randint(-1, 4)))
+        compare = GuardCompare(
+            self.rng.choice(["lt", "gt", "eq"]), field, ValueRef("number", self.rng.randint(-1, 4))
+        )
         return self.rng.choice([compare, GuardNot(compare), GuardRef("small"), GuardNot(GuardRef("asked"))])
 
     def rows(self, sources: list[str]) -> tuple[Transition, ...]:
@@ -171,7 +173,7 @@ class _Maker:
         return tuple(rows)
 
 
-def random_machine(seed: int, shape: Shape = Shape()) -> MachineDef:  # noqa: B008 - frozen
+def random_machine(seed: int, shape: Shape = Shape()) -> MachineDef:
     """The machine of a seed."""
     maker = _Maker(random.Random(seed), shape)
     states = maker.states("", shape.depth)

@@ -385,7 +385,8 @@ class Compiled:
         micro.final = final
         micro.history = self._record(config, exits)
         timed = any(
-            self.nodes[s].timeout_ms is not None or self.nodes[s].invoke is not None for s in (*exits, *entries)
+            self.nodes[s].timeout_ms is not None or self.nodes[s].invoke is not None
+            for s in (*exits, *entries)
         )
         raising = any(isinstance(op, Raise | Signal) for op in ops)
         micro.plain = micro.target.stable and final < 0 and not (timed or raising or micro.history)
@@ -416,22 +417,24 @@ class Compiled:
         parent = self.nodes[final.parent]
         raised: list[Signal] = []
         if parent.has_done:
-            raised.append(
-                Signal(done_name(parent.path), {"state": parent.path, "final_state": final.path})
-            )
+            raised.append(Signal(done_name(parent.path), {"state": parent.path, "final_state": final.path}))
         grandparent = self.nodes[parent.parent]
         if parent.is_region and grandparent.has_done:
             finished = sum(self._is_done(child, active) for child in grandparent.children)
             wanted = len(grandparent.children) if grandparent.sync == "all-final" else 1
             if finished == wanted or grandparent.sync == "custom":
                 raised.append(
-                    Signal(done_name(grandparent.path), {"state": grandparent.path, "final_state": final.path})
+                    Signal(
+                        done_name(grandparent.path), {"state": grandparent.path, "final_state": final.path}
+                    )
                 )
         return raised
 
     def _is_done(self, state: int, active: set[int]) -> bool:
         """A region is done when one of its final children is active."""
-        return any(child in active and self.nodes[child].kind is Kind.FINAL for child in self.nodes[state].children)
+        return any(
+            child in active and self.nodes[child].kind is Kind.FINAL for child in self.nodes[state].children
+        )
 
     def _record(self, config: Config, exits: Iterable[int]) -> Mapping[int, tuple[int, ...]]:
         recorded: dict[int, tuple[int, ...]] = {}

@@ -38,9 +38,9 @@ class Handlers:
         syncs: Predicates of parallel states with ``sync: custom``, by path; missing means not done.
     """
 
-    actions: Mapping[str, Action] = field(default_factory=dict)
-    guards: Mapping[str, Predicate] = field(default_factory=dict)
-    syncs: Mapping[str, Predicate] = field(default_factory=dict)
+    actions: Mapping[str, Action] = field(default_factory=dict[str, Action])
+    guards: Mapping[str, Predicate] = field(default_factory=dict[str, Predicate])
+    syncs: Mapping[str, Predicate] = field(default_factory=dict[str, Predicate])
 
 
 NO_HANDLERS = Handlers()
@@ -105,7 +105,9 @@ def step(
     """
     engine = engine or compiled(plan)
     if (snapshot.status == "new") != (event is None):
-        raise SnapshotError(f"machine {plan.name!r}: a new machine is started without an event, others need one")
+        raise SnapshotError(
+            f"machine {plan.name!r}: a new machine is started without an event, others need one"
+        )
     signal = START if event is None else Signal(event) if isinstance(event, str) else event
     work = Work(plan, snapshot, signal, frozenset(handlers.guards))
     if snapshot.status == "done":
@@ -123,14 +125,17 @@ def _drive(work: Work, steps: Steps, handlers: Handlers) -> None:
     try:
         request = next(steps)
         while True:
-            try:
-                answer = _answer(work, request, handlers)
-            except Exception as error:
-                request = steps.throw(error)
-            else:
-                request = steps.send(answer)
+            request = _exchange(work, steps, request, handlers)
     except StopIteration:
         return
+
+
+def _exchange(work: Work, steps: Steps, request: Request, handlers: Handlers) -> Request:
+    try:
+        answer = _answer(work, request, handlers)
+    except Exception as error:  # noqa: BLE001 - whatever an action raises belongs to the engine
+        return steps.throw(error)
+    return steps.send(answer)
 
 
 def _answer(work: Work, request: Request, handlers: Handlers) -> Reply | bool:

@@ -5,6 +5,8 @@
     ├── SnapshotError      also ValueError     a snapshot does not fit the plan
     ├── LivelockError      also RuntimeError   a macrostep that never becomes stable; names the cycle
     └── ActionError        also RuntimeError   an action raised and no state handles it
+
+A caller who catches the builtin catches them too.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ class ActionError(OrcaError, RuntimeError):
 
     code = "ACTION_ERROR"
 
-    def __init__(self, machine: str, state: str, action: str, event: str | None, reason: BaseException) -> None:
+    def __init__(
+        self, machine: str, state: str, action: str, event: str | None, reason: BaseException
+    ) -> None:
         what = f"on {event!r}" if event is not None else "at the start"
         super().__init__(
             f"action {action!r} of state {state!r} in machine {machine!r} failed {what}: "

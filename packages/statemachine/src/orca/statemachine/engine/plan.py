@@ -132,7 +132,7 @@ class Node:
     ignore: frozenset[str] = frozenset()
     handler: int = -1
     has_done: bool = False
-    arcs: Mapping[str, tuple[Arc, ...]] = field(default_factory=dict)
+    arcs: Mapping[str, tuple[Arc, ...]] = field(default_factory=dict[str, tuple[Arc, ...]])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -128,7 +128,9 @@ class Reference:
                 enabled.append(arc)
         return self.remove_conflicting_transitions(enabled)
 
-    def _first_enabled(self, work: Work, states: list[int], event: str) -> Generator[Request, Reply | bool, Arc | None]:
+    def _first_enabled(
+        self, work: Work, states: list[int], event: str
+    ) -> Generator[Request, Reply | bool, Arc | None]:
         for state in states:
             for arc in self.nodes[state].arcs.get(event, ()):
                 if (yield from holds(work, arc)):
@@ -255,7 +257,11 @@ class Reference:
 
     # procedure computeEntrySet(transitions, statesToEnter, statesForDefaultEntry, defaultHistoryContent)
     def compute_entry_set(
-        self, work: Work, enabled: list[Arc], states_to_enter: set[int], default_history: dict[int, str | None]
+        self,
+        work: Work,
+        enabled: list[Arc],
+        states_to_enter: set[int],
+        default_history: dict[int, str | None],
     ) -> None:
         """Targets with their descendants, then their ancestors up to the domain."""
         for arc in enabled:
@@ -378,5 +384,10 @@ class Reference:
 
     def _request(self, action: str, phase: Phase, node: Node, *, handled: bool = True) -> Run:
         return Run(
-            action, phase, node.index, node.path, self.plan.effects.get(action), node.handler if handled else -1
+            action,
+            phase,
+            node.index,
+            node.path,
+            self.plan.effects.get(action),
+            node.handler if handled else -1,
         )

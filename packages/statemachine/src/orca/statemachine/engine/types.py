@@ -134,7 +134,7 @@ class EffectFailed:
     effect: str = ""
 
 
-Reply: TypeAlias = "ActionResult | Mapping[str, object] | EffectFailed | None"
+Reply: TypeAlias = ActionResult | Mapping[str, object] | EffectFailed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class Ask:
     kind: Literal["guard", "sync"]
 
 
-Request: TypeAlias = "Run | Ask"
+Request: TypeAlias = Run | Ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,17 @@ class Finish:
 
 
 Command: TypeAlias = (
-    "Run | Exit | Enter | Raise | StartTimer | CancelTimer | StartChild | StopChild | SendLater | CancelSend | Finish"
+    Run
+    | Exit
+    | Enter
+    | Raise
+    | StartTimer
+    | CancelTimer
+    | StartChild
+    | StopChild
+    | SendLater
+    | CancelSend
+    | Finish
 )
 
 

@@ -15,6 +15,7 @@ from orca.statemachine.engine.types import (
     ActionResult,
     Ask,
     CancelSend,
+    Command,
     EffectFailed,
     Raise,
     Reply,
@@ -31,7 +32,7 @@ from orca.statemachine.operations import Unknown, truth
 
 if TYPE_CHECKING:
     from orca.statemachine.engine.plan import Arc, Plan
-    from orca.statemachine.engine.types import Command, Status
+    from orca.statemachine.engine.types import Status
     from orca.statemachine.guards import Evaluator
 
 __all__ = ["START", "Engine", "Steps", "UndoMicrostep", "Verdict", "Work", "failure", "holds", "run"]
@@ -39,9 +40,10 @@ __all__ = ["START", "Engine", "Steps", "UndoMicrostep", "Verdict", "Work", "fail
 Steps: TypeAlias = Generator[Request, "Reply | bool", None]
 Verdict: TypeAlias = Literal["taken", "guard", "ignored", "unhandled"]
 
-Saved: TypeAlias = (
-    "tuple[dict[str, object], dict[int, tuple[int, ...]], tuple[Signal, ...], tuple[Command, ...], frozenset[int]]"
-)
+Histories: TypeAlias = dict[int, tuple[int, ...]]
+Saved: TypeAlias = tuple[
+    dict[str, object], Histories, tuple[Signal, ...], tuple[Command, ...], frozenset[int]
+]
 START: Final = Signal("@start")
 """What actions see as their event while a machine starts: nothing but an empty payload."""
 _CYCLE_SHOWN: Final = 20
@@ -96,7 +98,7 @@ class Work:
     def __init__(self, plan: Plan, snapshot: Snapshot, signal: Signal, asked_guards: frozenset[str]) -> None:
         self.plan = plan
         self.context: dict[str, object] = dict(snapshot.context)
-        self.history: dict[int, tuple[int, ...]] = dict(snapshot.history)
+        self.history: Histories = dict(snapshot.history)
         self.queue: deque[Signal] = deque(snapshot.queue)
         self.failures: deque[Signal] = deque()
         self.commands: list[Command] = []
@@ -199,8 +201,9 @@ def holds(work: Work, arc: Arc) -> Generator[Request, Reply | bool, bool]:
     return False
 
 
-def _constant(value: bool) -> Evaluator:  # noqa: FBT001 - the answer itself
+def _constant(value: bool) -> Evaluator:
     return lambda _context, _payload: value
+
 
 def run(work: Work, request: Run) -> Steps:
     """Have an action run and take in its reply, or queue its failure.
@@ -224,7 +227,7 @@ def run(work: Work, request: Run) -> Steps:
                 None if work.signal is START else work.signal.name,
                 error,
             ) from error
-        signal = failure(work.plan, handler, request, type(error).__name__, str(error), work.signal.name)
+        signal = failure(work, handler, request, code=type(error).__name__, message=str(error))
         if request.phase != "entry":
             raise UndoMicrostep(signal) from error
         work.context.clear()
@@ -236,9 +239,7 @@ def run(work: Work, request: Run) -> Steps:
         return
     if isinstance(reply, EffectFailed):
         if handler >= 0:
-            work.failures.append(
-                failure(work.plan, handler, request, reply.effect, reply.error, work.signal.name)
-            )
+            work.failures.append(failure(work, handler, request, code=reply.effect, message=reply.error))
     else:
         _take(work, reply)
 
@@ -263,14 +264,14 @@ def _take(work: Work, reply: Reply | bool) -> None:
         work.context.update(reply)
 
 
-def failure(plan: Plan, handler: int, request: Run, code: str, message: str, event: str) -> Signal:
+def failure(work: Work, handler: int, request: Run, *, code: str, message: str) -> Signal:
     """The signal that an action or effect of ``request`` failed."""
     return Signal(
-        error_name(plan.nodes[handler].path),
+        error_name(work.plan.nodes[handler].path),
         {
             "error": {"code": code, "message": message},
             "state": request.path,
             "action": request.action,
-            "event": event,
+            "event": work.signal.name,
         },
     )
