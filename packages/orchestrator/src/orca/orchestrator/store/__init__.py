@@ -1,0 +1,1 @@
+"""What is durable: windows, runs, executions, results, registrations, schedules, annotations."""

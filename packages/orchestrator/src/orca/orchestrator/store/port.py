@@ -1,0 +1,124 @@
+"""What the engine asks of a store, whichever database is behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from orca.orchestrator.store.records import (
+    Completion,
+    FailedAttempt,
+    HistoryRow,
+    NewWindow,
+    NodeRecord,
+    PendingRun,
+    ProcessorRow,
+)
+
+if TYPE_CHECKING:
+    from orca.orchestrator.model import (
+        AlgorithmRef,
+        LookBack,
+        Registration,
+        WindowSpan,
+        WindowTypeDef,
+        WindowTypeRef,
+    )
+    from orca.orchestrator.planner import Plan
+
+__all__ = ["Backlog", "Done", "RunBatch", "Store"]
+
+Done = Callable[[Any, "BaseException | None"], None]
+RunBatch = Sequence[PendingRun]
+
+
+class Backlog(Protocol):
+    """Open runs: accepted, and not finished."""
+
+    async def take(self, limit: int, active: Collection[int]) -> RunBatch:
+        """At most ``limit`` open runs that are not in ``active``, highest priority and oldest first."""
+        ...
+
+    async def give_back(self, run_id: int) -> None:
+        """Let somebody else have a run that this process will not finish."""
+        ...
+
+    async def depth(self) -> int:
+        """How many runs are open."""
+        ...
+
+
+class Store(Protocol):
+    """Everything durable. Methods that take ``done`` call it on the loop after the data is on disk."""
+
+    @property
+    def backlog(self) -> Backlog:
+        """The open runs of this store."""
+        ...
+
+    async def close(self) -> None:
+        """Write what waits, then close."""
+        ...
+
+    async def load_processors(self) -> Sequence[ProcessorRow]:
+        """Every processor that ever registered, with its instances."""
+        ...
+
+    async def register(self, registration: Registration, *, features: str, now_ns: int) -> ProcessorRow:
+        """Store a registration as the processor's present set and its address as an instance."""
+        ...
+
+    async def remove_instance(self, processor_id: int, address: str) -> None:
+        """Forget an address."""
+        ...
+
+    async def window_type_id(self, definition: WindowTypeDef) -> int:
+        """Row of a window type, made when it is new."""
+        ...
+
+    def window_type(self, type_id: int) -> WindowTypeRef:
+        """Name and version of a row."""
+        ...
+
+    async def algorithm_id(self, ref: AlgorithmRef) -> int:
+        """Row of an algorithm, made when it is new."""
+        ...
+
+    def algorithm(self, algorithm_id: int) -> AlgorithmRef:
+        """Name and version of a row."""
+        ...
+
+    async def plan_id(self, plan: Plan, type_id: int) -> int:
+        """Row of a plan, made when it is new."""
+        ...
+
+    async def load_plan(self, plan_id: int) -> Plan:
+        """A plan by its row."""
+        ...
+
+    def accept(self, window: NewWindow, done: Done) -> None:
+        """Store a window with its run; ``done`` gets `Accepted`."""
+        ...
+
+    def record(
+        self,
+        run: PendingRun,
+        nodes: Sequence[NodeRecord],
+        attempts: Sequence[FailedAttempt],
+        completion: Completion | None,
+        done: Done,
+    ) -> None:
+        """Store what ended in a run, fenced by the run's token."""
+        ...
+
+    async def history(self, algorithm_id: int, lookback: LookBack, span: WindowSpan) -> Sequence[HistoryRow]:
+        """The rows of a look-back, ascending."""
+        ...
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Mapping[str, Any]]:
+        """Run one reading statement of our own, with ``?`` for parameters."""
+        ...
+
+    async def write(self, kind: str, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[int]:
+        """Run a few writing statements in one transaction; gives each one's new row or count."""
+        ...

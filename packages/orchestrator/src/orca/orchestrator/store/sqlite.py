@@ -1,0 +1,394 @@
+"""The store on SQLite: WAL, full sync, group commit, one writing and a few reading connections."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any
+
+from orca.orchestrator.errors import NotFoundError
+from orca.orchestrator.lookback import bounds
+from orca.orchestrator.model import AlgorithmRef, WindowSpan, WindowTypeDef, WindowTypeRef
+from orca.orchestrator.store import migrations, sqlite_ops
+from orca.orchestrator.store.codec import decode_plan, encode_fields, encode_plan, encode_registration
+from orca.orchestrator.store.group import GroupCommit, map_error
+from orca.orchestrator.store.records import (
+    HistoryRow,
+    InstanceRow,
+    PendingRun,
+    ProcessorRow,
+    StoredValue,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from orca.orchestrator.model import LookBack, Registration
+    from orca.orchestrator.planner import Plan
+    from orca.orchestrator.store.port import Done
+    from orca.orchestrator.store.records import Completion, FailedAttempt, NewWindow, NodeRecord
+
+__all__ = ["SqliteBacklog", "SqliteStore", "migrate", "open_connection", "open_store"]
+
+logger = logging.getLogger(__name__)
+
+# Enough for the inner pages of the indices of a million windows, small beside the 60 MB of the whole process.
+CACHE_KIB = 8_192
+# Reading statements for pages and command lines wait in threads of their own, not on the loop.
+READERS_MAX = 4
+# How many rows one retention step deletes, so that emits go on in between.
+RETENTION_STEP = 500
+
+_TYPES = "SELECT id, name, version, fields FROM window_types"
+_NEW_TYPE = """
+INSERT INTO window_types (name, version, description, fields) VALUES (?, ?, ?, ?)
+ON CONFLICT (name, version) DO UPDATE SET description = excluded.description, fields = excluded.fields
+"""
+_FORGET_INSTANCE = "DELETE FROM instances WHERE processor_id = ? AND address = ?"
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}{'?mode=ro' if read_only else ''}"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=0)
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    return connection
+
+
+class SqliteStore:
+    """One file, one writing process.
+
+    Use `open_store` to make one.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self.path = path
+        self._writer = connection
+        self._reader = _connect(path, read_only=True)
+        self._group = GroupCommit(connection, loop)
+        self._read_slots = asyncio.Semaphore(READERS_MAX)
+        self._types: dict[int, WindowTypeRef] = {}
+        self._type_ids: dict[WindowTypeRef, tuple[int, str]] = {}
+        self._algorithms: dict[int, AlgorithmRef] = {}
+        self._algorithm_ids: dict[AlgorithmRef, int] = {}
+        self._plans: dict[int, Plan] = {}
+        self._backlog = SqliteBacklog(self)
+        self._load_names()
+
+    @property
+    def backlog(self) -> SqliteBacklog:
+        """The open runs."""
+        return self._backlog
+
+    @property
+    def reader(self) -> sqlite3.Connection:
+        """The loop's own reading connection, for statements of microseconds."""
+        return self._reader
+
+    @property
+    def commits(self) -> int:
+        """How many transactions were synced since the store was opened."""
+        return self._group.commits
+
+    def _load_names(self) -> None:
+        for type_id, name, version, fields in self._reader.execute(_TYPES):
+            self._types[type_id] = WindowTypeRef(name, version)
+            self._type_ids[WindowTypeRef(name, version)] = (type_id, fields)
+        for row_id, name, version in self._reader.execute("SELECT id, name, version FROM algorithms"):
+            self._algorithms[row_id] = AlgorithmRef(name, version)
+            self._algorithm_ids[AlgorithmRef(name, version)] = row_id
+
+    async def close(self) -> None:
+        """Write what waits, fold the log into the file, close."""
+        await self._group.drain()
+        self._group.close()
+        self._reader.close()
+        try:
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:
+            logger.debug("the log was left for the next start: %s", error)
+        self._writer.close()
+
+    # registrations
+
+    async def load_processors(self) -> list[ProcessorRow]:
+        """Every processor with its instances."""
+        rows: list[ProcessorRow] = []
+        for row_id, set_version, definition, registered_ns in self._reader.execute(
+            "SELECT id, set_version, definition, registered_ns FROM processors ORDER BY id"
+        ).fetchall():
+            instances = tuple(
+                InstanceRow(*entry)
+                for entry in self._reader.execute(
+                    "SELECT address, set_version, features, seen_ns FROM instances WHERE processor_id = ?"
+                    " ORDER BY address",
+                    (row_id,),
+                )
+            )
+            rows.append(ProcessorRow(row_id, set_version, definition, registered_ns, instances))
+        return rows
+
+    async def register(self, registration: Registration, *, features: str, now_ns: int) -> ProcessorRow:
+        """Store a registration; a changed set becomes the next version and goes into the history."""
+        for definition in registration.algorithms:
+            await self.window_type_id(definition.window_type)
+            await self.algorithm_id(definition.ref)
+        text = encode_registration(registration)
+
+        def apply(connection: sqlite3.Connection) -> ProcessorRow:
+            return sqlite_ops.register(connection, registration, text, features, now_ns)
+
+        row: ProcessorRow = await self._group.run("register", apply)
+        return row
+
+    async def remove_instance(self, processor_id: int, address: str) -> None:
+        """Forget an address."""
+        await self.write(
+            "register",
+            [("DELETE FROM instances WHERE processor_id = ? AND address = ?", (processor_id, address))],
+        )
+
+    async def window_type_id(self, definition: WindowTypeDef) -> int:
+        """Row of a window type; a description with fields replaces one without."""
+        fields = encode_fields(definition.fields)
+        known = self._type_ids.get(definition.ref)
+        if known is not None and (known[1] == fields or not definition.fields):
+            return known[0]
+        row = (definition.name, definition.version, definition.description, fields)
+        await self.write("register", [(_NEW_TYPE, row)])
+        self._load_names()
+        return self._type_ids[definition.ref][0]
+
+    def window_type(self, type_id: int) -> WindowTypeRef:
+        """Name and version of a row."""
+        return self._types[type_id]
+
+    async def algorithm_id(self, ref: AlgorithmRef) -> int:
+        """Row of an algorithm."""
+        if ref not in self._algorithm_ids:
+            statement = "INSERT INTO algorithms (name, version) VALUES (?, ?) ON CONFLICT DO NOTHING"
+            await self.write("register", [(statement, ref)])
+            self._load_names()
+        return self._algorithm_ids[ref]
+
+    def algorithm(self, algorithm_id: int) -> AlgorithmRef:
+        """Name and version of a row."""
+        return self._algorithms[algorithm_id]
+
+    async def plan_id(self, plan: Plan, type_id: int) -> int:
+        """Row of a plan; equal plans share one."""
+        text = encode_plan(plan)
+        digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        for node in plan.nodes:
+            await self.algorithm_id(node.ref)
+        statement = (
+            "INSERT INTO plans (window_type_id, digest, definition) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        )
+        find = "SELECT id FROM plans WHERE digest = ?"
+        row = self._reader.execute(find, (digest,)).fetchone()
+        if row is None:
+            await self.write("register", [(statement, (type_id, digest, text))])
+            row = self._reader.execute(find, (digest,)).fetchone()
+        plan_id: int = row[0]
+        self._plans[plan_id] = plan
+        return plan_id
+
+    async def load_plan(self, plan_id: int) -> Plan:
+        """A plan by its row."""
+        if plan_id not in self._plans:
+            row = self._reader.execute("SELECT definition FROM plans WHERE id = ?", (plan_id,)).fetchone()
+            if row is None:
+                raise NotFoundError(f"plan {plan_id} is not in the store")
+            self._plans[plan_id] = decode_plan(row[0])
+        return self._plans[plan_id]
+
+    # windows and runs
+
+    def accept(self, window: NewWindow, done: Done) -> None:
+        """Store a window and its run in one transaction; ``done`` gets `Accepted` after the sync."""
+        self._group.submit("accept", lambda connection: sqlite_ops.accept(connection, window), done)
+
+    def record(
+        self,
+        run: PendingRun,
+        nodes: Sequence[NodeRecord],
+        attempts: Sequence[FailedAttempt],
+        completion: Completion | None,
+        done: Done,
+    ) -> None:
+        """Store results and ends of one run in one transaction, unless somebody else holds the run."""
+        self._group.submit(
+            "record", lambda connection: sqlite_ops.record(connection, run, nodes, attempts, completion), done
+        )
+
+    async def history(self, algorithm_id: int, lookback: LookBack, span: WindowSpan) -> list[HistoryRow]:
+        """The rows of a look-back, ascending; microseconds by the index, so it runs on the loop."""
+        limits = bounds(lookback, span)
+        lower = "" if limits.start_min_ns is None else "AND r.time_to >= ? AND r.time_from >= ?"
+        extra = () if limits.start_min_ns is None else (limits.start_min_ns, limits.start_min_ns)
+        rows = self._reader.execute(
+            sqlite_ops.HISTORY.format(lower=lower),
+            (
+                algorithm_id,
+                span.filter_key,
+                limits.end_max_ns,
+                span.time_from_ns,
+                span.id,
+                *extra,
+                limits.take,
+                limits.skip,
+            ),
+        ).fetchall()
+        return [
+            HistoryRow(
+                WindowSpan(row[3], row[5], row[6], row[9]), row[4], row[7], row[8], StoredValue(*row[:3])
+            )
+            for row in reversed(rows)
+        ]
+
+    # anything else
+
+    async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Mapping[str, Any]]:
+        """Run one reading statement in a thread, on a connection that cannot write."""
+        async with self._read_slots:
+            return await asyncio.to_thread(self._fetch, sql, tuple(parameters))
+
+    def _fetch(self, sql: str, parameters: tuple[Any, ...]) -> list[Mapping[str, Any]]:
+        connection = _connect(self.path, read_only=True)
+        try:
+            connection.row_factory = sqlite3.Row
+            return [dict(row) for row in connection.execute(sql, parameters)]
+        except sqlite3.Error as error:
+            raise map_error(error) from error
+        finally:
+            connection.close()
+
+    async def write(self, kind: str, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[int]:
+        """Run writing statements in one transaction; an INSERT gives its row, others their count."""
+
+        def apply(connection: sqlite3.Connection) -> list[int]:
+            answers: list[int] = []
+            for sql, parameters in statements:
+                cursor = connection.execute(sql, tuple(parameters))
+                inserted = sql.lstrip().startswith("INSERT") and cursor.rowcount > 0
+                answers.append((cursor.lastrowid or 0) if inserted else cursor.rowcount)
+            return answers
+
+        answers: list[int] = await self._group.run(kind, apply)
+        return answers
+
+    async def backup(self, target: Path) -> None:
+        """Copy the store to ``target`` while it is in use."""
+
+        def copy() -> None:
+            with sqlite3.connect(target) as destination:
+                source = _connect(self.path, read_only=True)
+                try:
+                    source.backup(destination)
+                finally:
+                    source.close()
+            destination.close()
+
+        await self._group.drain()
+        await asyncio.to_thread(copy)
+
+
+class SqliteBacklog:
+    """The backlog is the open rows of the runs themselves: nothing to keep in step."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+
+    async def take(self, limit: int, active: Collection[int]) -> list[PendingRun]:
+        """Open runs that nobody in this process holds, with what they have already."""
+        reader = self._store.reader
+        rows = [
+            row
+            for row in reader.execute(sqlite_ops.PENDING, (limit + len(active),)).fetchall()
+            if row[0] not in active
+        ][:limit]
+        return [
+            PendingRun(
+                row[0],
+                row[1],
+                row[2],
+                row[3],
+                WindowSpan(row[5], row[7], row[8], row[11]),
+                row[6],
+                row[9],
+                row[10],
+                row[4],
+                sqlite_ops.finished_nodes(reader, row[0], row[5]),
+            )
+            for row in rows
+        ]
+
+    async def give_back(self, run_id: int) -> None:
+        """Nothing to do: an open run that is not active is taken again."""
+
+    async def depth(self) -> int:
+        """How many runs are open."""
+        count: int = self._store.reader.execute("SELECT count(*) FROM runs WHERE state = 0").fetchone()[0]
+        return count
+
+
+def migrate(path: Path, connection: sqlite3.Connection) -> None:
+    """Bring the file up to date; a file that holds something is copied beside itself before.
+
+    Raises:
+        StoreNewerError: A newer program wrote it; nothing was changed.
+    """
+    applied: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    steps = migrations.pending(applied, migrations.load_migrations("sqlite"), place=str(path))
+    if steps and applied:
+        target = path.with_name(f"{path.name}.before-{steps[-1].number:04}-{time.time_ns()}")
+        with sqlite3.connect(target) as copy:
+            connection.backup(copy)
+        copy.close()
+        logger.info("the store was copied to %s before its upgrade", target)
+    for step in steps:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in step.statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {step.number}")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+
+async def open_store(path: Path, *, synchronous: str = "FULL") -> SqliteStore:
+    """Open or make a store.
+
+    Args:
+        path: The file; its folder is made.
+        synchronous: ``FULL`` syncs before anything is acknowledged. ``NORMAL`` is faster, and may lose the
+            last commits when the power fails.
+
+    Raises:
+        StoreNewerError: A newer program wrote the file.
+    """
+    # A few milliseconds, before anything else runs on the loop.
+    return SqliteStore(path, open_connection(path, synchronous=synchronous), asyncio.get_running_loop())
+
+
+def open_connection(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
+    """Open the writing connection: made, migrated, in WAL mode, private to the user."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    connection = _connect(path, read_only=False)
+    try:
+        migrate(path, connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {'NORMAL' if synchronous == 'NORMAL' else 'FULL'}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
