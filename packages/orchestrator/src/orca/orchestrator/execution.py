@@ -306,7 +306,8 @@ def advance(
     """
     draft = _Draft(plan, state)
     if isinstance(event, Succeeded):
-        if not draft.statuses[event.node].final:
+        # A node that still waits for another cannot have run: the result belongs to an attempt that was given up.
+        if not draft.statuses[event.node].final and draft.waiting[event.node] == 0:
             draft.finish(event.node, Status.SUCCEEDED)
     elif isinstance(event, Sent):
         for node in event.nodes:
@@ -334,7 +335,7 @@ def advance(
 
 def _failed(draft: _Draft, event: Failed, rule: RetryRule, seed: str) -> None:
     node = event.node
-    if draft.statuses[node].final:
+    if draft.statuses[node].final or draft.waiting[node] > 0:
         return
     attempts = draft.attempts[node] - draft.losses[node]
     if event.retry and attempts < draft.plan.nodes[node].definition.options.attempts_max:
