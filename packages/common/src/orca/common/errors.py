@@ -51,6 +51,15 @@ class OrcaError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
 
+    def to_json(self) -> dict[str, object]:
+        """Return what a program needs to know of the error; a subclass adds its facts.
+
+        Example:
+            >>> OrcaError("the store is full").to_json()
+            {'code': 'ORCA_ERROR', 'message': 'the store is full', 'hint': '', 'retryable': False}
+        """
+        return {"code": self.code, "message": self.message, "hint": self.hint, "retryable": self.retryable}
+
 
 class UsageError(OrcaError, ValueError):
     """A caller passed something that can never work; the message names it and the accepted form."""

@@ -1,0 +1,77 @@
+"""Taking secrets out of text: what a log line, an error message or a listing must never show.
+
+A pure function over text. It knows secrets by their surroundings (``password=``, ``Bearer``, the user part of
+a URL) and by value, for those that it was told.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["MASK", "SECRET_LENGTH_MIN", "Redactor", "is_secret_name", "redact"]
+
+#: What stands where a secret stood.
+MASK = "***"
+
+#: Shorter values are not looked for: masking every "a" would hide the text and not the secret.
+SECRET_LENGTH_MIN = 4
+
+_NAMES = (
+    r"(?:pass(?:word|wd|phrase)|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|client[_-]?secret"
+    r"|authorization|cookie|credentials?)"
+)
+_SECRET_NAME = re.compile(_NAMES, re.IGNORECASE)
+
+# Each pattern begins at a fixed character or word and repeats one class only, so time is linear in the text.
+_USERINFO = re.compile(r"(?<=://)[^\s/@'\"<>]+@")
+_SCHEME = re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{4,}", re.IGNORECASE)
+_ASSIGNED = re.compile(
+    r"("
+    + _NAMES
+    + r"[\"']?\s{0,4}[=:]\s{0,4})(?!(?:bearer|basic)\s)(\"[^\"]*\"|'[^']*'|[^\s,;&\"'(){}\[\]]+)",
+    re.IGNORECASE,
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Say whether a value of this name is to be masked.
+
+    Example:
+        >>> is_secret_name("core_token"), is_secret_name("tokens_per_s"), is_secret_name("port")
+        (True, True, False)
+    """
+    return _SECRET_NAME.search(name) is not None
+
+
+class Redactor:
+    """Masks what looks like a secret, and the secrets that it is given.
+
+    Args:
+        secrets: Values to mask wherever they stand; those shorter than `SECRET_LENGTH_MIN` are left out.
+
+    Example:
+        >>> Redactor(["hunter2"])("GET grpc://me:pw@core:1 password=x hunter2 Authorization: Bearer abcdef")
+        'GET grpc://***@core:1 password=*** *** Authorization: Bearer ***'
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        # The longest first, so that a secret that contains another one goes as a whole.
+        known = sorted({text for text in secrets if len(text) >= SECRET_LENGTH_MIN}, key=len, reverse=True)
+        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def __call__(self, text: str) -> str:
+        """Return ``text`` with its secrets masked."""
+        if self._known is not None:
+            text = self._known.sub(MASK, text)
+        if "://" in text:
+            text = _USERINFO.sub(f"{MASK}@", text)
+        text = _SCHEME.sub(rf"\1 {MASK}", text)
+        return _ASSIGNED.sub(rf"\1{MASK}", text)
+
+
+#: Masks what looks like a secret; knows no values.
+redact = Redactor()

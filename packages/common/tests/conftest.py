@@ -1,0 +1,57 @@
+"""Fixtures for the tests of orca.common."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Install(Protocol):
+    def __call__(
+        self,
+        name: str,
+        modules: dict[str, str],
+        entries: dict[str, str],
+        *,
+        group: str = ...,
+        version: str = ...,
+    ) -> Path: ...
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Install a distribution into a folder on ``sys.path``, as a wheel would lie there."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    before = set(sys.modules)
+
+    def do(
+        name: str,
+        modules: dict[str, str],
+        entries: dict[str, str],
+        *,
+        group: str = "orca.commands",
+        version: str = "1.0",
+    ) -> Path:
+        for module, text in modules.items():
+            (site / f"{module}.py").write_text(text)
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        lines = [f"[{group}]", *(f"{key} = {value}" for key, value in entries.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines))
+        importlib.invalidate_caches()
+        return site
+
+    yield do
+    for module in set(sys.modules) - before:
+        if str(site) in str(getattr(sys.modules[module], "__file__", "")):
+            del sys.modules[module]
