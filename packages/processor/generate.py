@@ -136,11 +136,12 @@ def _runtime(module: str, files: list[d.FileDescriptorProto], owners: dict[str, 
     foreign = sorted({owners[t] for t in _method_types(files)} - {module})
     lines = [
         HEADER.format(f"The messages, enums and methods of {', '.join(f.name for f in files)}."),
-        "from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper\n",
         "from google.protobuf.message_factory import GetMessageClass\n\n",
         *(f"from {IMPORT} import {name}_pb2\n" for name in foreign),
         f"from {IMPORT}.descriptors_pb2 import POOL\n",
     ]
+    if any(f.enum_type for f in files):
+        lines.insert(1, "from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper\n")
     if any(f.service for f in files):
         lines.append("from orca.processor._method import Method\n")
     lines.append("\n")

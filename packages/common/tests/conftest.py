@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import importlib
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# Helpers that another process imports by name as well.
-sys.path.insert(0, str(Path(__file__).parent / "support_common"))
+    from pathlib import Path
 
 
 class Install(Protocol):

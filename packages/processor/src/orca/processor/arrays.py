@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from orca.processor import wire
+from orca.processor import messages as wire
 from orca.processor.errors import ConversionError
 
 __all__ = ["FLOAT32_MAX", "as_numpy", "fill_floats", "float_list", "plain_numbers", "single"]

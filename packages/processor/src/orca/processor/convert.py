@@ -15,7 +15,8 @@ from typing import Any, Final, cast
 
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from orca.processor import arrays, structs, wire
+from orca.processor import arrays, structs
+from orca.processor import messages as wire
 from orca.processor.errors import ConversionError
 from orca.processor.model import (
     ArrayResult,

@@ -17,7 +17,7 @@ from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any, Final
 
-from orca.processor import wire
+from orca.processor import messages as wire
 from orca.processor.errors import ConversionError
 
 __all__ = [

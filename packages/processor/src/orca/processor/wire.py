@@ -40,21 +40,36 @@ holds: ``kind`` (one of :data:`ERROR_KINDS`), ``type``, ``message``, ``stack_tra
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 
-from orca.processor._generated.descriptors_pb2 import POOL
-from orca.processor._generated.google_pb2 import ListValue, NullValue, Struct, Timestamp, Value
-from orca.processor._generated.orca_wire_pb2 import (
+from orca.processor._method import Method
+from orca.processor.messages import (
     ARRAY,
+    ATTEMPT_KEY,
+    AUTHORIZATION_KEY,
+    DUPLICATE_KEY,
+    ERROR_KINDS,
+    FEATURE_CHAINS,
+    FEATURES,
+    FEATURES_KEY,
+    FORCE_KEY,
+    IDEMPOTENCY_KEY,
+    MESSAGE_BYTES_MAX,
     NONE,
     NOT_SPECIFIED,
+    PARENT_EXEC_KEY,
+    PARENT_WINDOW_KEY,
+    POOL,
+    PRIORITY_KEY,
     RESULT_STATUS_HANDLED_FAILED,
     RESULT_STATUS_SUCEEDED,
     RESULT_STATUS_UNHANDLED_FAILED,
     STRUCT,
+    TRACEPARENT_KEY,
     VALUE,
+    WINDOW_ID_KEY,
     Algorithm,
     AlgorithmDependency,
     AlgorithmDependencyResult,
@@ -76,7 +91,9 @@ from orca.processor._generated.orca_wire_pb2 import (
     HealthCheckRequest,
     HealthCheckResponse,
     InternalState,
+    ListValue,
     MetadataField,
+    NullValue,
     OrcaCore,
     OrcaProcessor,
     ProcessorMetrics,
@@ -93,6 +110,9 @@ from orca.processor._generated.orca_wire_pb2 import (
     ResultStatus,
     ResultType,
     Status,
+    Struct,
+    Timestamp,
+    Value,
     Window,
     WindowEmitStatus,
     Windows,
@@ -103,7 +123,6 @@ from orca.processor._generated.orca_wire_pb2 import (
     WindowTypeRead,
     WindowTypes,
 )
-from orca.processor._method import Method
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -193,42 +212,6 @@ __all__ = [
     "channel_options",
     "methods",
 ]
-
-MESSAGE_BYTES_MAX: Final = 50 * 1024 * 1024
-"""What every server and channel of ours accepts and sends: the published SDKs' limit, equal on both sides."""
-
-AUTHORIZATION_KEY: Final = "authorization"
-FEATURES_KEY: Final = "orca-features"
-WINDOW_ID_KEY: Final = "orca-window-id"
-DUPLICATE_KEY: Final = "orca-duplicate"
-ATTEMPT_KEY: Final = "orca-attempt"
-PARENT_EXEC_KEY: Final = "orca-parent-exec-id"
-PARENT_WINDOW_KEY: Final = "orca-parent-window-id"
-FORCE_KEY: Final = "orca-force"
-PRIORITY_KEY: Final = "orca-priority"
-IDEMPOTENCY_KEY: Final = "orca-idempotency-key"
-TRACEPARENT_KEY: Final = "traceparent"
-
-FEATURE_CHAINS: Final = "chains"
-FEATURES: Final = (FEATURE_CHAINS,)
-"""What this package's processor announces under ``orca-features``."""
-
-ERROR_KINDS: Final = (
-    "raised",
-    "timeout",
-    "cancelled",
-    "skipped",
-    "result",
-    "input",
-    "unknown",
-    "too_large",
-    "lost",
-)
-"""``raised`` by the algorithm; ``result``: it returned what its type does not allow; ``input``: a
-dependency had another form than the algorithm takes; ``unknown``: no such algorithm here; ``lost``: its
-executor died."""
-
-MessageT = TypeVar("MessageT", bound=Message)
 
 KEEPALIVE_MS: Final = 5_000
 KEEPALIVE_TIMEOUT_MS: Final = 3_000

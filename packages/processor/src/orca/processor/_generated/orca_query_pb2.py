@@ -3,7 +3,6 @@
 Written by packages/processor/generate.py from proto/: do not edit.
 """
 
-from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.protobuf.message_factory import GetMessageClass
 
 from orca.processor._generated.descriptors_pb2 import POOL
