@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+# Helpers that another process imports by name as well.
+sys.path.insert(0, str(Path(__file__).parent / "support_common"))
 
 
 class Install(Protocol):

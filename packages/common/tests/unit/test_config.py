@@ -338,3 +338,16 @@ def test_no_value_is_a_json_object_by_accident() -> None:
 
     assert Loose.load(environ={"ORCA_ANYTHING": "[1]"}, files=False).anything == "[1]"
     assert Loose.load(environ={"ORCA_ANNOTATED": "1,2"}, files=False).annotated == [1, 2]
+
+
+def test_all_secrets_can_be_handed_to_the_logs() -> None:
+    class Login(BaseModel):
+        password: SecretStr = SecretStr("inner-secret")
+        user: str = "me"
+
+    class App(Settings):
+        login: Login = Login()
+        token: SecretStr = SecretStr("outer-secret")
+        other: SecretStr | None = None
+
+    assert App().secrets() == ("inner-secret", "outer-secret")

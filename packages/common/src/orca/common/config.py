@@ -181,6 +181,10 @@ class Settings(BaseModel):
             for name in type(self).model_fields
         ]
 
+    def secrets(self) -> tuple[str, ...]:
+        """Return the values of all secrets in these settings, for ``configure_logging(redact=...)``."""
+        return tuple(_secrets(self))
+
     def _source(self, name: str) -> str:
         found = self._found.get(name)
         if found:
@@ -324,6 +328,15 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, SecretStr | SecretBytes) or (is_secret_name(name) and isinstance(value, str)):
         return MASK
     return redact(repr(value))
+
+
+def _secrets(model: BaseModel) -> Iterator[str]:
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from _secrets(value)
+        elif isinstance(value, SecretStr):
+            yield value.get_secret_value()
 
 
 def _schema(settings: type[BaseModel]) -> dict[str, Any]:
