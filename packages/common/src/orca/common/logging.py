@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
 
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:
+    _StreamHandler = logging.StreamHandler  # Python 3.10 has no parameter there
+
 __all__ = [
     "ContextExecutor",
     "ContextFilter",
@@ -175,7 +179,7 @@ class RedactionFilter(logging.Filter):
         return True
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+class _Handler(_StreamHandler):
     """Writes records with their context and without their secrets; other handlers see them unchanged."""
 
     def __init__(self, stream: TextIO, redaction: RedactionFilter) -> None:
