@@ -1,0 +1,202 @@
+"""Who offers what: registrations in memory and in the store, and what each window type triggers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orca.orchestrator.errors import NotFoundError, PlanError
+from orca.orchestrator.model import ProcessorKey, Registration, WindowTypeDef, WindowTypeRef
+from orca.orchestrator.planner import Plan, PlanCache, check
+from orca.orchestrator.store.codec import decode_registration
+from orca.orchestrator.wireform import algorithm_message
+
+if TYPE_CHECKING:
+    from orca.common.clock import Clock
+    from orca.orchestrator.model import AlgorithmRef, MetadataFieldDef
+    from orca.orchestrator.store.port import Store
+    from orca.orchestrator.store.records import ProcessorRow
+    from orca.processor import wire
+
+__all__ = ["PlanInfo", "Registry", "Trigger", "features_of"]
+
+logger = logging.getLogger(__name__)
+
+# Window types that nobody registered are remembered up to this number: they come from outside.
+UNKNOWN_TYPES_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInfo:
+    """A plan with what dispatch needs of it ready made.
+
+    Attributes:
+        plan_id: Row in the store.
+        type_id: Row of its window type.
+        plan: The DAG.
+        algorithm_ids: Row of each node's algorithm.
+        messages: Each node's algorithm for the wire: name, version, description.
+        by_name: Node of an algorithm.
+    """
+
+    plan_id: int
+    type_id: int
+    plan: Plan
+    algorithm_ids: tuple[int, ...]
+    messages: tuple[wire.Algorithm, ...]
+    by_name: dict[tuple[str, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What a window of one type sets off; ``info`` is None when nothing is registered for it."""
+
+    type_id: int
+    fields: tuple[MetadataFieldDef, ...]
+    info: PlanInfo | None
+
+
+class Registry:
+    """Registrations, checked and planned.
+
+    Args:
+        store: Where they are kept.
+        clock: For the time of a registration.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._plans = PlanCache()
+        self._rows: dict[ProcessorKey, ProcessorRow] = {}
+        self._triggers: dict[WindowTypeRef, Trigger] = {}
+        self._infos: dict[int, PlanInfo] = {}
+        self._lock = asyncio.Lock()
+
+    @property
+    def registrations(self) -> tuple[Registration, ...]:
+        """Everybody's present set."""
+        return self._plans.registrations
+
+    @property
+    def rows(self) -> dict[ProcessorKey, ProcessorRow]:
+        """The stored rows with their instances."""
+        return self._rows
+
+    async def load(self) -> None:
+        """Take up what the store knows: nobody has to register again after a restart."""
+        for row in await self._store.load_processors():
+            registration = decode_registration(row.definition)
+            self._plans.replace(registration)
+            self._rows[registration.processor] = row
+
+    async def register(self, registration: Registration, *, features: str) -> ProcessorRow:
+        """Check, store and plan a registration.
+
+        Raises:
+            PlanError: It conflicts with itself or with others; nothing was changed.
+        """
+        async with self._lock:
+            problems = check(self._plans.registrations, registration)
+            if problems:
+                raise PlanError(problems)
+            now_ns = int(self._clock.now() * 1e9)
+            row = await self._store.register(registration, features=features, now_ns=now_ns)
+            self._plans.replace(registration)
+            self._rows[registration.processor] = row
+            self._triggers.clear()
+            for kind in {entry.window_type.ref for entry in registration.algorithms}:
+                await self._plan(kind)
+            return row
+
+    async def forget_instance(self, key: ProcessorKey, address: str) -> None:
+        """Drop an address that stays lost."""
+        row = self._rows[key]
+        await self._store.remove_instance(row.id, address)
+        left = tuple(entry for entry in row.instances if entry.address != address)
+        self._rows[key] = replace(row, instances=left)
+
+    def known_trigger(self, kind: WindowTypeRef) -> Trigger | None:
+        """The trigger of a window type when it is at hand."""
+        return self._triggers.get(kind)
+
+    async def trigger(self, kind: WindowTypeRef) -> Trigger:
+        """The trigger of a window type; a type that nobody registered gets a row and no plan."""
+        known = self._triggers.get(kind)
+        if known is None:
+            async with self._lock:
+                known = self._triggers.get(kind) or await self._plan(kind)
+        return known
+
+    async def _plan(self, kind: WindowTypeRef) -> Trigger:
+        plan = self._plans.get(kind)
+        definition = self._definition(kind)
+        type_id = await self._store.window_type_id(definition)
+        info = None
+        if plan.nodes:
+            info = await self._info(await self._store.plan_id(plan, type_id), type_id, plan)
+        if len(self._triggers) >= UNKNOWN_TYPES_MAX:
+            self._triggers.clear()
+        trigger = Trigger(type_id, definition.fields, info)
+        self._triggers[kind] = trigger
+        return trigger
+
+    def _definition(self, kind: WindowTypeRef) -> WindowTypeDef:
+        found = WindowTypeDef(kind.name, kind.version)
+        for registration in self._plans.registrations:
+            for entry in registration.algorithms:
+                if entry.window_type.ref == kind and (entry.window_type.fields or not found.description):
+                    found = entry.window_type
+                    if found.fields:
+                        return found
+        return found
+
+    async def _info(self, plan_id: int, type_id: int, plan: Plan) -> PlanInfo:
+        known = self._infos.get(plan_id)
+        if known is None:
+            ids = tuple([await self._store.algorithm_id(node.ref) for node in plan.nodes])
+            messages = tuple(_short(algorithm_message(node.definition)) for node in plan.nodes)
+            by_name = {(node.ref.name, node.ref.version): node.index for node in plan.nodes}
+            known = PlanInfo(plan_id, type_id, plan, ids, messages, by_name)
+            self._infos[plan_id] = known
+        return known
+
+    async def info(self, plan_id: int, type_id: int) -> PlanInfo:
+        """A plan that a stored run was begun with."""
+        known = self._infos.get(plan_id)
+        if known is None:
+            known = await self._info(plan_id, type_id, await self._store.load_plan(plan_id))
+        return known
+
+    def offers(self, processor: ProcessorKey, algorithm: AlgorithmRef) -> bool:
+        """Whether a processor's present set has an algorithm."""
+        for registration in self._plans.registrations:
+            if registration.processor == processor:
+                return any(entry.ref == algorithm for entry in registration.algorithms)
+        return False
+
+    def owner(self, algorithm: AlgorithmRef) -> Registration:
+        """Who offers an algorithm.
+
+        Raises:
+            NotFoundError: Nobody does.
+        """
+        for registration in self._plans.registrations:
+            if any(entry.ref == algorithm for entry in registration.algorithms):
+                return registration
+        raise NotFoundError(f"no processor has registered {algorithm}", hint="orca processors")
+
+
+def _short(message: wire.Algorithm) -> wire.Algorithm:
+    """What an execution request says of an algorithm: who it is, not what it needs."""
+    message.ClearField("dependencies")
+    message.ClearField("window_type")
+    return message
+
+
+def features_of(text: str) -> frozenset[str]:
+    """The features that an instance row says."""
+    return frozenset(json.loads(text or "[]"))

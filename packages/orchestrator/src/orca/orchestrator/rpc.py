@@ -1,0 +1,149 @@
+"""What every served call shares: tokens, deadlines, and errors as gRPC status codes with their fields."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from orca.common.errors import OrcaError
+from orca.orchestrator import errors
+from orca.processor import wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from orca.orchestrator.security import TokenTable
+
+__all__ = ["Guard", "status_of"]
+
+logger = logging.getLogger(__name__)
+
+_PLAN_CODES = {
+    "missing": grpc.StatusCode.FAILED_PRECONDITION,
+    "version": grpc.StatusCode.FAILED_PRECONDITION,
+    "ambiguous": grpc.StatusCode.ALREADY_EXISTS,
+    "window-type": grpc.StatusCode.ALREADY_EXISTS,
+    "duplicate": grpc.StatusCode.INVALID_ARGUMENT,
+    "cycle": grpc.StatusCode.INVALID_ARGUMENT,
+    "cross-window-type": grpc.StatusCode.INVALID_ARGUMENT,
+    "limit": grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+_CODES: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
+    (errors.InvalidFieldError, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.NotFoundError, grpc.StatusCode.NOT_FOUND),
+    (errors.ConflictError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.LimitError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.StoreFullError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (errors.StoreError, grpc.StatusCode.UNAVAILABLE),
+    (asyncio.TimeoutError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (TimeoutError, grpc.StatusCode.DEADLINE_EXCEEDED),
+)
+
+
+def status_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
+    """Code and text for an error; what is not ours is told without its inside."""
+    if isinstance(error, errors.PlanError):
+        return _PLAN_CODES[error.problems[0].kind], str(error)
+    if isinstance(error, errors.AccessError):
+        unknown = "token" in error.message and "lacks" not in error.message
+        code = grpc.StatusCode.UNAUTHENTICATED if unknown else grpc.StatusCode.PERMISSION_DENIED
+        return code, str(error)
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code, str(error)
+    if isinstance(error, OrcaError):
+        return grpc.StatusCode.INTERNAL, str(error)
+    return grpc.StatusCode.INTERNAL, "the core failed inside; its log says why"
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _field(number: int, data: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def details_bytes(code: grpc.StatusCode, text: str, faults: tuple[errors.FieldFault, ...]) -> bytes:
+    """``google.rpc.Status`` with a ``BadRequest``, spelt by hand: three small messages need no dependency.
+
+    Source: google/rpc/status.proto and error_details.proto (BadRequest.FieldViolation: field=1, description=2).
+    """
+    violations = b"".join(
+        _field(1, _field(1, fault.field.encode()) + _field(2, fault.description.encode())) for fault in faults
+    )
+    packed = _field(1, b"type.googleapis.com/google.rpc.BadRequest") + _field(2, violations)
+    number: int = code.value[0]
+    return b"\x08" + _varint(number) + _field(2, text.encode()) + _field(3, packed)
+
+
+class Guard:
+    """Wraps handlers of unary and streaming calls.
+
+    Args:
+        tokens: Who may call.
+        deadline_s: The longest a unary call may take.
+    """
+
+    def __init__(self, tokens: TokenTable, *, deadline_s: float) -> None:
+        self._tokens = tokens
+        self._deadline_s = deadline_s
+
+    def __call__(self, scope: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """A handler that answers only callers with ``scope``."""
+        if inspect.isasyncgenfunction(handler):
+            return self._stream(scope, handler)
+        return self._unary(scope, handler)
+
+    def _admit(self, scope: str, context: Any) -> None:
+        authorization = ""
+        if self._tokens.required:
+            for key, value in context.invocation_metadata() or ():
+                if key == wire.AUTHORIZATION_KEY:
+                    authorization = value
+        self._tokens.check(authorization, scope)
+
+    def _unary(self, scope: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(handler)
+        async def call(request: Any, context: Any) -> Any:
+            try:
+                self._admit(scope, context)
+                return await asyncio.wait_for(handler(request, context), self._deadline_s)
+            except Exception as error:  # noqa: BLE001 - the one border where errors become status codes
+                await _abort(context, error)
+
+        return call
+
+    def _stream(self, scope: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(handler)
+        async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
+            try:
+                self._admit(scope, context)
+                async for item in handler(request, context):
+                    yield item
+            except Exception as error:  # noqa: BLE001
+                await _abort(context, error)
+
+        return stream
+
+
+async def _abort(context: Any, error: Exception) -> None:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    code, text = status_of(error)
+    if code is grpc.StatusCode.INTERNAL:
+        logger.error("a call failed", exc_info=error)
+    trailing: tuple[tuple[str, str | bytes], ...] = ()
+    if isinstance(error, errors.InvalidFieldError):
+        trailing = (("grpc-status-details-bin", details_bytes(code, text, error.faults)),)
+    await context.abort(code, text, trailing)

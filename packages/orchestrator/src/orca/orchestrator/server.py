@@ -1,0 +1,171 @@
+"""The listening side of a core: gRPC services, health, and whatever pages are mounted on the same loop."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+import grpc
+import grpc.aio
+
+from orca.orchestrator import __version__
+from orca.orchestrator.core import Core
+from orca.orchestrator.errors import RunningError
+from orca.orchestrator.health import HealthService
+from orca.orchestrator.rpc import Guard
+from orca.orchestrator.security import TokenTable, new_token, server_credentials, token_digest
+from orca.orchestrator.service_core import CoreService
+from orca.orchestrator.store.sqlite import open_store
+from orca.processor import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from orca.orchestrator.settings import CoreSettings
+    from orca.orchestrator.store.port import Store
+
+__all__ = ["CoreServer", "Mounted", "open_core", "read_core_file"]
+
+logger = logging.getLogger(__name__)
+
+# One connection may ask for this much at a time; more waits in its own flow control.
+CONCURRENT_RPCS_MAX = 10_000
+
+
+class Mounted(Protocol):
+    """Something that serves beside gRPC on the core's loop, such as the pages."""
+
+    async def start(self, server: CoreServer) -> None:
+        """Listen."""
+        ...
+
+    async def stop(self) -> None:
+        """Close within half a second."""
+        ...
+
+
+class CoreServer:
+    """A core that listens.
+
+    Attributes:
+        core: What it serves.
+        port: Where it listens.
+        token: An admin token for this life of the core; it is written into ``core.json`` only.
+        tokens: All tokens.
+        web_url: Where the pages are, once something is mounted.
+    """
+
+    def __init__(self, core: Core, tokens: TokenTable) -> None:
+        self.core = core
+        self.settings = core.settings
+        self.tokens = tokens
+        self.token = new_token()
+        self.port = 0
+        self.web_url = ""
+        self._health = HealthService()
+        self._server: grpc.aio.Server | None = None
+        self._mounted: list[Mounted] = []
+        tokens.add(token_digest(self.token), "core.json", ("admin",))
+
+    @property
+    def address(self) -> str:
+        """``host:port`` for clients."""
+        host = self.settings.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    async def start(self, services: tuple[Callable[[CoreServer], Any], ...] = ()) -> None:
+        """Listen, then go on with what the store holds.
+
+        Args:
+            services: Make further services with a ``handlers(guard)`` method.
+
+        Raises:
+            RunningError: The port is taken.
+        """
+        guard = Guard(self.tokens, deadline_s=self.settings.call_deadline_s)
+        table: dict[Any, Any] = dict(CoreService(self.core).handlers(guard))
+        for make in services:
+            table.update(make(self).handlers(guard))
+        server = grpc.aio.server(
+            options=wire.channel_options(server=True), maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX
+        )
+        server.add_generic_rpc_handlers((self._health.handler(), wire.aio_handler(table)))
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        target = f"{host}:{self.settings.port}"
+        try:
+            if self.settings.tls_cert:
+                self.port = server.add_secure_port(target, server_credentials(self.settings))
+            else:
+                self.port = server.add_insecure_port(target)
+        except RuntimeError as error:
+            text = f"{target} cannot be listened on: {error}"
+            raise RunningError(
+                text, hint="another program has the port; choose one: orca start --port 0"
+            ) from error
+        self._server = server
+        await server.start()
+        await self.core.start()
+        self._health.serving()
+
+    async def mount(self, mounted: Mounted) -> None:
+        """Serve something more on this loop."""
+        self._mounted.append(mounted)
+        await mounted.start(self)
+
+    async def stop(self) -> None:
+        """Refuse new calls, let running ones end, close everything."""
+        self._health.stopping()
+        for mounted in self._mounted:
+            await mounted.stop()
+        if self._server is not None:
+            await self._server.stop(grace=0.2)
+        await self.core.stop()
+
+    def write_core_file(self) -> Path:
+        """Write ``core.json`` with address, token and pid, readable by the user alone."""
+        path = self.settings.folder / "core.json"
+        content = {
+            "address": self.address,
+            "tls": bool(self.settings.tls_cert),
+            "token": self.token,
+            "pid": os.getpid(),
+            "web": self.web_url,
+            "version": __version__,
+            "store": self.settings.database.partition("://")[0] or str(self.settings.store_path.absolute()),
+        }
+        draft = path.with_name(f"core.json.{os.getpid()}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2)
+        draft.replace(path)
+        return path
+
+
+def read_core_file(folder: Path) -> dict[str, Any] | None:
+    """What ``core.json`` in a folder says, or None."""
+    try:
+        content: dict[str, Any] = json.loads((folder / "core.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content
+
+
+async def open_core(settings: CoreSettings) -> CoreServer:
+    """Open the store and make a server that is ready to start.
+
+    Raises:
+        StoreNewerError: A newer program wrote the store.
+        ConfigError: The settings cannot work.
+    """
+    checked = settings.checked()
+    store = await _open(checked)
+    rows = await store.fetch("SELECT name, digest, scopes FROM tokens")
+    known = {row["digest"]: (row["name"], tuple(row["scopes"].split(","))) for row in rows}
+    return CoreServer(Core(store, checked), TokenTable(known, required=checked.auth))
+
+
+async def _open(settings: CoreSettings) -> Store:
+    return await open_store(settings.store_path, synchronous=settings.synchronous)

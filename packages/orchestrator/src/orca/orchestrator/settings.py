@@ -1,0 +1,195 @@
+"""Everything that can be set on a core, with its bound or reason; `from_environ` reads ``ORCA_CORE_*``."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orca.common.errors import ConfigError
+from orca.orchestrator.execution import RetryRule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DEFAULT_PORT", "CoreSettings", "from_environ", "is_loopback"]
+
+DEFAULT_PORT = 33670
+"""Where `orca start` listens unless the port is taken or another is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    """How one core runs.
+
+    Attributes:
+        folder: Holds the store, ``core.json``, the lock and the log.
+        database: ``postgresql://...`` of a shared store; empty for SQLite in the folder.
+        host: The address to listen on; beyond loopback only with TLS and tokens.
+        port: gRPC port; 0 takes a free one.
+        web_port: Port of the pages; 0 takes a free one, -1 serves none.
+        synchronous: ``FULL`` or ``NORMAL`` (may lose the last commits in a power cut).
+        tls_cert: PEM file of the server's certificate chain.
+        tls_key: PEM file of its key.
+        tls_client_ca: PEM file; clients must then show a certificate signed by it.
+        processor_ca: PEM file; processors are then dialled with TLS and must show a certificate signed by it.
+        auth: Whether every call needs a token. Always on beyond loopback.
+        allowed_networks: Where processors may be dialled, as CIDR; loopback always is.
+        timeout_s: The longest one attempt of an algorithm may run, unless its processor says otherwise.
+        attempts_max: How often a failing body is tried in all, unless its processor says otherwise.
+        active_runs_max: Runs held in memory; the rest of the backlog stays on disk.
+        calls_per_instance_max: Concurrent calls to one instance of our worker.
+        calls_per_published_max: Concurrent calls to a published worker: its ten threads also answer health
+            checks.
+        metadata_bytes_max: Size of one window's metadata as JSON.
+        metadata_depth_max: Nesting of one window's metadata.
+        emit_many_max: Windows in one EmitMany call.
+        call_deadline_s: The longest any answering (not watching) call may take.
+        health_interval_s: Pause between health checks of an instance.
+        instance_forget_s: When an instance that stays lost is forgotten, unless it is the only one.
+        stop_grace_s: How long running calls may go on at a stop before they are given up (and run again at
+            the next start).
+        retry: Delays and bounds of repeated attempts.
+        keep_ns: Finished windows older than this are deleted; 0 keeps all.
+        keep_windows: At most so many finished windows are kept; 0 keeps all.
+    """
+
+    folder: Path = field(default_factory=lambda: Path(".orca"))
+    database: str = ""
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    web_port: int = -1
+    synchronous: str = "FULL"
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    processor_ca: str = ""
+    auth: bool = False
+    allowed_networks: tuple[str, ...] = ()
+    timeout_s: float = 3600.0
+    attempts_max: int = 1
+    active_runs_max: int = 1000
+    calls_per_instance_max: int = 100
+    calls_per_published_max: int = 8
+    metadata_bytes_max: int = 1024 * 1024
+    metadata_depth_max: int = 20
+    emit_many_max: int = 10_000
+    call_deadline_s: float = 60.0
+    health_interval_s: float = 5.0
+    instance_forget_s: float = 600.0
+    stop_grace_s: float = 5.0
+    retry: RetryRule = field(default_factory=RetryRule)
+    keep_ns: int = 0
+    keep_windows: int = 0
+
+    @property
+    def store_path(self) -> Path:
+        """The SQLite file."""
+        return self.folder / "orca.db"
+
+    def checked(self) -> CoreSettings:
+        """These settings with ``auth`` on where it must be.
+
+        Raises:
+            ConfigError: They cannot work, or are not safe; every fault is named.
+        """
+        faults: list[str] = []
+        if bool(self.tls_cert) != bool(self.tls_key):
+            faults.append("tls_cert and tls_key go together, and only one is set")
+        if self.synchronous not in ("FULL", "NORMAL"):
+            faults.append(f"synchronous is {self.synchronous!r}, not FULL or NORMAL")
+        if not 0 <= self.port <= 65_535:
+            faults.append(f"port is {self.port}, not 0 to 65535")
+        faults.extend(_network_faults(self.allowed_networks))
+        outside = not is_loopback(self.host)
+        if outside and not self.tls_cert:
+            faults.append(f"host {self.host} is beyond loopback, which needs tls_cert and tls_key")
+        if faults:
+            raise ConfigError(
+                "; ".join(faults), hint="listen on 127.0.0.1, or configure TLS: orca start --help"
+            )
+        return replace(self, auth=True) if outside else self
+
+
+def _network_faults(networks: tuple[str, ...]) -> list[str]:
+    faults: list[str] = []
+    for text in networks:
+        fault = _network_fault(text)
+        if fault:
+            faults.append(fault)
+    return faults
+
+
+def _network_fault(text: str) -> str:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        return f"allowed_networks: {error}"
+    return ""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on cannot be reached from outside.
+
+    Example:
+        >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+        (True, True, False)
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+_PREFIX = "ORCA_CORE_"
+_TEXTS = ("database", "host", "synchronous", "tls_cert", "tls_key", "tls_client_ca", "processor_ca")
+
+
+def from_environ(
+    environ: Mapping[str, str] | None = None, *, base: CoreSettings | None = None
+) -> CoreSettings:
+    """Settings with what ``ORCA_CORE_NAME`` variables say, such as ``ORCA_CORE_PORT=40000``.
+
+    Raises:
+        ConfigError: A value has a wrong form; all of them are named.
+
+    Example:
+        >>> from_environ({"ORCA_CORE_PORT": "40000"}).port
+        40000
+    """
+    values = os.environ if environ is None else environ
+    settings = base or CoreSettings()
+    changes: dict[str, object] = {}
+    faults: list[str] = []
+    for entry in fields(CoreSettings):
+        name = _PREFIX + entry.name.upper()
+        if name in values:
+            try:
+                changes[entry.name] = _parse(entry.name, values[name], getattr(settings, entry.name))
+            except ValueError:
+                faults.append(f"{name}={values[name]!r} has a wrong form")
+    if faults:
+        raise ConfigError("; ".join(faults))
+    return replace(settings, **changes)  # type: ignore[arg-type]
+
+
+def _parse(name: str, text: str, present: object) -> object:
+    if name in _TEXTS:
+        return text
+    if name == "folder":
+        return Path(text)
+    if name == "allowed_networks":
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if isinstance(present, bool):
+        if text.lower() not in ("1", "0", "true", "false", "yes", "no"):
+            raise ValueError(text)
+        return text.lower() in ("1", "true", "yes")
+    if isinstance(present, int):
+        return int(text)
+    if isinstance(present, float):
+        return float(text)
+    raise ValueError(name)
