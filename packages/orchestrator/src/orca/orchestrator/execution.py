@@ -269,6 +269,7 @@ def begin(plan: Plan, done: Mapping[int, Status] | None = None) -> tuple[RunStat
 
     Example:
         >>> from orca.orchestrator.model import WindowTypeRef
+        >>> from orca.orchestrator.planner import Plan
         >>> begin(Plan(WindowTypeRef("Hourly", "1.0.0"), ()))[1]
         (Complete(succeeded=0, failed=0, skipped=0, cancelled=0),)
     """

@@ -42,6 +42,7 @@ def bounds(lookback: LookBack, window: WindowSpan) -> Bounds:
     """Turn a look-back of ``window`` into a range.
 
     Example:
+        >>> from orca.orchestrator.model import LookBack, WindowSpan
         >>> bounds(LookBack(count=3, gap_count=1), WindowSpan(7, 100, 110))
         Bounds(end_max_ns=100, start_min_ns=None, skip=1, take=3)
     """
@@ -68,6 +69,7 @@ def select(
     """Pick the windows that a look-back sees, ascending in time.
 
     Example:
+        >>> from orca.orchestrator.model import LookBack, WindowSpan
         >>> earlier = [WindowSpan(n, n * 10, n * 10 + 10) for n in range(5)]
         >>> [span.id for span in select(LookBack(count=2), WindowSpan(9, 50, 60), earlier)]
         [3, 4]

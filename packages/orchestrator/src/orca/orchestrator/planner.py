@@ -119,6 +119,7 @@ def check(current: Iterable[Registration], incoming: Registration) -> tuple[Prob
     blocked until they are registered anew.
 
     Example:
+        >>> from orca.orchestrator.model import ProcessorKey, Registration
         >>> check([], Registration(ProcessorKey("", "ml"), ()))
         ()
     """
@@ -403,6 +404,7 @@ class PlanCache:
     """Plans by window type, made when first asked for and kept until `invalidate`.
 
     Example:
+        >>> from orca.orchestrator.model import WindowTypeRef
         >>> cache = PlanCache()
         >>> cache.get(WindowTypeRef("Hourly", "1.0.0")).nodes
         ()

@@ -150,8 +150,8 @@ def encode_value(value: object) -> StoredValue:
         TypeError: Anything else.
 
     Example:
-        >>> encode_value(2)
-        StoredValue(kind=2, number=2.0, payload=None)
+        >>> encode_value(2).number
+        2.0
     """
     if value is None:
         return StoredValue(ResultKind.NONE)

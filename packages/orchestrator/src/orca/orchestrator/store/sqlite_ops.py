@@ -157,38 +157,7 @@ def record(
             f"run {run.run_id} is no longer held with token {run.token}: the late result was refused"
         )
     for node in nodes:
-        connection.execute(
-            _EXECUTION,
-            (
-                run.run_id,
-                node.algorithm_id,
-                node.status,
-                node.attempts,
-                node.queued_ns,
-                node.sent_ns,
-                node.finished_ns,
-                node.address,
-                node.cause,
-                node.error,
-            ),
-        )
-        if node.value is not None:
-            span, value = run.span, node.value
-            connection.execute(
-                _RESULT,
-                (
-                    node.algorithm_id,
-                    span.id,
-                    run.run_id,
-                    span.filter_key,
-                    span.time_from_ns,
-                    span.time_to_ns,
-                    int(value.kind),
-                    value.number,
-                    value.payload,
-                    node.finished_ns,
-                ),
-            )
+        _record_node(connection, run, node)
     for entry in attempts:
         connection.execute(
             _ATTEMPT,
@@ -213,6 +182,41 @@ def record(
                 completion.skipped,
                 completion.finished_ns,
                 run.run_id,
+            ),
+        )
+
+
+def _record_node(connection: sqlite3.Connection, run: PendingRun, node: NodeRecord) -> None:
+    connection.execute(
+        _EXECUTION,
+        (
+            run.run_id,
+            node.algorithm_id,
+            node.status,
+            node.attempts,
+            node.queued_ns,
+            node.sent_ns,
+            node.finished_ns,
+            node.address,
+            node.cause,
+            node.error,
+        ),
+    )
+    if node.value is not None:
+        span, value = run.span, node.value
+        connection.execute(
+            _RESULT,
+            (
+                node.algorithm_id,
+                span.id,
+                run.run_id,
+                span.filter_key,
+                span.time_from_ns,
+                span.time_to_ns,
+                int(value.kind),
+                value.number,
+                value.payload,
+                node.finished_ns,
             ),
         )
 
