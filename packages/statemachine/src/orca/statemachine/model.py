@@ -505,6 +505,12 @@ class MachineDef:
                 pending.extend(reversed(node.parallel.regions))
             pending.extend(reversed(node.states))
 
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
+        """What a notebook shows: the drawing, or Mermaid or a line of text."""
+        from orca.statemachine.outputs.notebook import mime_bundle  # noqa: PLC0415 - drawings load when shown
+
+        return mime_bundle(self)
+
     def find(self, path: str) -> StateDef | RegionDef | None:
         """The state or region with exactly this path; walks the tree, so keep an index in hot code."""
         level: tuple[StateDef | RegionDef, ...] = self.states

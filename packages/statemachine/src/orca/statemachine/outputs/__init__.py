@@ -1,0 +1,1 @@
+"""What a machine can be turned into: drawings, configurations of other engines, documents."""
