@@ -1,0 +1,343 @@
+"""Delivers what the outbox holds: in order per task run, until acknowledged, refused or expired."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import TYPE_CHECKING, Protocol
+
+from orchestra.sdk._outbox import Head, Pause, choose, pause_after, replay_gap_s
+from orchestra.sdk._process import owner_is_dead
+from orchestra.sdk._protocol import Kind, Outcome, Verdict, judge_failure, parse_task_run_id, status_event
+from orchestra.sdk.enums import TaskRunStatus
+from orchestra.sdk.errors import SpoolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from orca.common.clock import Clock
+    from orchestra.sdk._spool import Row, Spool
+
+__all__ = ["Sender", "Ticket", "Transport"]
+
+logger = logging.getLogger(__name__)
+
+ACK_BATCH_MAX = 16
+"""Acknowledged events forgotten in one commit: at most so many are sent twice after kill -9."""
+IDLE_S = 5.0
+"""How often a sender looks for what other processes left while it waits for nothing of its own."""
+LEASED_S = 0.1
+"""How soon to look again at a run that another process is delivering."""
+ELSEWHERE_S = 2.0
+"""How often to look whether another process delivered what this one waits for, when nothing hints at it."""
+CLAIM_S = 20.0
+"""A claim is given back after so long and taken again, well within a lease."""
+PAUSES_MAX = 10_000
+"""Runs and addresses that are remembered as waiting; beyond it the memory starts anew."""
+
+
+class Ticket:
+    """What became of one event: stored (on disk or not), then settled (delivered or refused).
+
+    Attributes:
+        terminal: Whether it carries a terminal status.
+        stored: True when it is on disk, False when it is only in memory.
+        settled: Accepted or refused, with the reason.
+    """
+
+    __slots__ = ("__weakref__", "settled", "stored", "terminal")
+
+    def __init__(self, terminal: bool) -> None:
+        self.terminal = terminal
+        self.stored: Future[bool] = Future()
+        self.settled: Future[Outcome] = Future()
+
+    def stored_within(self, timeout_s: float) -> bool:
+        """Whether the event is on disk by then."""
+        try:
+            return self.stored.result(timeout_s)
+        except FutureTimeoutError:
+            return False
+
+    def settled_within(self, timeout_s: float) -> bool:
+        """Whether the receiver's word is known by then."""
+        try:
+            self.settled.result(timeout_s)
+        except FutureTimeoutError:
+            return False
+        return True
+
+    def delivered_within(self, timeout_s: float) -> bool:
+        """Whether the receiver has acknowledged it by then."""
+        return self.settled_within(timeout_s) and self.settled.result().verdict is Verdict.ACCEPTED
+
+    def fail(self, reason: str) -> None:
+        """The event could not be taken at all."""
+        if not self.stored.done():
+            self.stored.set_result(False)
+        self.settle(Outcome(Verdict.REFUSED, reason))
+
+    def settle(self, outcome: Outcome) -> None:
+        """Tell whoever waits, once."""
+        if not self.settled.done():
+            self.settled.set_result(outcome)
+
+
+class Transport(Protocol):
+    """What delivers one event."""
+
+    def post(self, url: str, api_key: str, body: bytes) -> Outcome:
+        """Send it and judge the answer; never raises for the network's failures."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class Sender:
+    """Steps through the outbox. One thread calls `loop`, or a test calls `step`.
+
+    Args:
+        clock: Time.
+        redact: Applied to reasons before they are logged or stored.
+        rng: For jitter.
+        transport: Delivers; a real one is made at the first delivery.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        redact: Callable[[str], str] = str,
+        rng: Random,
+        transport: Transport | None = None,
+    ) -> None:
+        self._clock = clock
+        self._redact = redact
+        self._rng = rng
+        self._transport = transport
+        self._spools: list[Spool] = []
+        self._keys: dict[str, str] = {}
+        self._tickets: dict[tuple[int, int], tuple[str, Ticket]] = {}
+        self._paused: dict[str, Pause] = {}
+        self._wake = threading.Event()
+        self._stopped = False
+        self._next_orphans_s = 0.0
+        self._next_elsewhere_s = 0.0
+
+    # -- called by the writer --------------------------------------------------
+
+    def add(self, spool: Spool) -> None:
+        """Deliver from this outbox too, after those added before."""
+        self._spools.append(spool)
+
+    def learn(self, fingerprint: str, api_key: str) -> None:
+        """Remember the key that a fingerprint stands for; it stays in this process."""
+        self._keys[fingerprint] = api_key
+
+    def watch(self, spool: Spool, row_id: int, run: str, ticket: Ticket) -> None:
+        """Tell ``ticket`` what becomes of the event."""
+        self._tickets[id(spool), row_id] = (run, ticket)
+
+    def unwatch(self, spool: Spool, row_id: int) -> None:
+        """The event was not stored after all."""
+        self._tickets.pop((id(spool), row_id), None)
+
+    def memory_runs(self) -> set[str]:
+        """Runs with events that are only in memory: what follows must queue behind them."""
+        volatile = {id(spool) for spool in self._spools if not spool.durable}
+        return {run for (spool, _), (run, _) in list(self._tickets.items()) if spool in volatile}
+
+    def wake(self) -> None:
+        """There is something new."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """End the loop after the event that is on its way."""
+        self._stopped = True
+        self._wake.set()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of sockets that belong to the parent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # -- the loop ----------------------------------------------------------------
+
+    def loop(self) -> None:
+        """Deliver until stopped."""
+        while not self._stopped:
+            self._wake.clear()
+            delay_s = self._safe_step()
+            self._wake.wait(delay_s)
+        if self._transport is not None:
+            self._transport.close()
+
+    def run_until_idle(self, timeout_s: float) -> bool:
+        """Deliver in this thread until nothing of this process waits; False when time ran out."""
+        end_s = self._clock.monotonic() + timeout_s
+        while True:
+            delay_s = self._safe_step()
+            if not self._tickets:
+                return True
+            now_s = self._clock.monotonic()
+            if now_s >= end_s:
+                return False
+            self._clock.sleep(min(delay_s, end_s - now_s))
+
+    def _safe_step(self) -> float:
+        try:
+            return self.step()
+        except SpoolError as error:
+            logger.warning("%s", self._redact(error.message))
+        except Exception:  # the thread must outlive any surprise, or nothing is delivered any more
+            logger.exception("delivery met an unexpected error")
+        return 1.0
+
+    def step(self) -> float:
+        """Serve every run that may be served now; return the seconds until another look is worth it."""
+        if not self._keys:
+            return IDLE_S
+        delay_s = IDLE_S
+        for spool in list(self._spools):
+            delay_s = min(delay_s, self._serve(spool))
+        self._settle_elsewhere()
+        return delay_s
+
+    def _serve(self, spool: Spool) -> float:
+        delay_s = IDLE_S
+        self._adopt_orphans(spool)
+        while not self._stopped:
+            now_s = self._clock.monotonic()
+            own = self._own_runs()
+            heads, due_s = choose(spool.heads(list(self._keys)), own, self._paused, now_s=now_s)
+            if due_s is not None:
+                delay_s = min(delay_s, max(due_s - now_s, 0.001))
+            moved = False
+            for head in heads:
+                if self._stopped or (head.route in self._paused and self._paused[head.route].until_s > now_s):
+                    continue
+                sent = self._deliver_run(spool, head, own)
+                if sent is None and head.run in own:
+                    delay_s = LEASED_S
+                    self._next_elsewhere_s = 0.0
+                moved = moved or bool(sent)
+            if not moved:
+                break
+        waits = [pause.until_s for pause in self._paused.values()]
+        now_s = self._clock.monotonic()
+        return min([delay_s, *(max(until_s - now_s, 0.001) for until_s in waits if until_s > now_s)])
+
+    def _own_runs(self) -> frozenset[str]:
+        """Runs that somebody in this process may be waiting for."""
+        return frozenset(run for run, _ in list(self._tickets.values()))
+
+    def _deliver_run(self, spool: Spool, head: Head, own: frozenset[str]) -> int | None:
+        """Send a run's events until one must wait; how many left, None when another process has it."""
+        if not spool.claim(head.run, now_s=self._clock.now()):
+            return None
+        start_s = self._clock.monotonic()
+        acked: list[int] = []
+        done = 0
+        try:
+            for row in spool.rows(head.run):
+                if row.key not in self._keys or self._stopped or self._clock.monotonic() - start_s > CLAIM_S:
+                    break
+                if not self._deliver(spool, row, acked):
+                    break
+                done += 1
+                if len(acked) >= ACK_BATCH_MAX or row.kind is Kind.TERMINAL:
+                    spool.ack(acked)
+                    acked.clear()
+                gap_s = replay_gap_s(row.run, own)
+                if gap_s:
+                    self._clock.sleep(gap_s)
+        finally:
+            spool.release(head.run, acked=acked)
+        return done
+
+    def _deliver(self, spool: Spool, row: Row, acked: list[int]) -> bool:
+        outcome = self._post(row)
+        ticket = self._tickets.get((id(spool), row.id))
+        if outcome.verdict is Verdict.RETRY:
+            self._postpone(spool, row, outcome)
+            return False
+        self._paused.pop(row.run, None)
+        self._paused.pop(row.url, None)
+        if outcome.verdict is Verdict.ACCEPTED:
+            acked.append(row.id)
+        else:
+            reason = self._redact(outcome.reason)
+            spool.bury(row, reason, now_s=self._clock.now())
+            logger.error("%s of task run %s was refused: %s", _what(row), row.run, reason)
+        if ticket is not None:
+            if row.kind is Kind.TERMINAL and acked:
+                spool.ack(acked)  # before anybody hears of it: the process may end right then
+                acked.clear()
+            self._tickets.pop((id(spool), row.id), None)
+            ticket[1].settle(outcome)
+        return True
+
+    def _post(self, row: Row) -> Outcome:
+        if self._transport is None:
+            from orchestra.sdk._http import WebhookTransport  # noqa: PLC0415  the HTTP stack loads at first use
+
+            self._transport = WebhookTransport()
+        try:
+            return self._transport.post(row.url, self._keys[row.key], row.body)
+        except Exception as error:
+            logger.debug("the HTTP stack failed", exc_info=True)
+            return judge_failure(f"{type(error).__name__}: {error}")
+
+    def _postpone(self, spool: Spool, row: Row, outcome: Outcome) -> None:
+        if len(self._paused) >= PAUSES_MAX:
+            self._paused.clear()
+        key = row.url if outcome.whole_route else row.run
+        now_s = self._clock.monotonic()
+        pause = pause_after(outcome, self._paused.get(key), now_s=now_s, jitter=self._rng.random())
+        self._paused[key] = pause
+        reason = self._redact(outcome.reason)
+        log = logger.warning if pause.failures == 1 else logger.debug
+        log("%s of task run %s was not delivered (%s); trying again", _what(row), row.run, reason)
+        if pause.failures in {1, 3, 10} or pause.failures % 50 == 0:
+            spool.note(row.id, row.attempts + pause.failures, reason)
+
+    # -- what other processes leave or take -------------------------------------------
+
+    def _adopt_orphans(self, spool: Spool) -> None:
+        """End the runs of processes that died without a word."""
+        now_s = self._clock.monotonic()
+        if not spool.durable or now_s < self._next_orphans_s:
+            return
+        self._next_orphans_s = now_s + 60.0
+        for run in spool.open_runs():
+            run_id = parse_task_run_id(run.run)
+            if run_id is None or not owner_is_dead(run.owner):
+                continue
+            message = f"{run.name} failed. Error: its process ended without a final status"
+            event = status_event(run_id, TaskRunStatus.FAILED, message)
+            if spool.adopt(run, event, now_s=self._clock.now()):
+                logger.warning(
+                    "task run %s was left open by a process that died; it is reported FAILED", run.run
+                )
+
+    def _settle_elsewhere(self) -> None:
+        """Settle the tickets of events that another process delivered or the caps dropped."""
+        now_s = self._clock.monotonic()
+        if not self._tickets or now_s < self._next_elsewhere_s:
+            return
+        self._next_elsewhere_s = now_s + ELSEWHERE_S
+        for spool in self._spools:
+            mine = [row_id for (owner, row_id) in list(self._tickets) if owner == id(spool)]
+            for row_id in set(mine) - spool.present(mine) if mine else ():
+                _, ticket = self._tickets.pop((id(spool), row_id))
+                dead = spool.is_dead(row_id)
+                ticket.settle(Outcome(Verdict.REFUSED, "refused") if dead else Outcome(Verdict.ACCEPTED))
+
+
+def _what(row: Row) -> str:
+    return f"a {row.kind.name.lower()} event"
