@@ -166,10 +166,9 @@ class Courier:
     def flush(self, timeout_s: float) -> bool:
         """Wait until everything handed over so far is settled; False when time ran out."""
         end_s = self._clock.monotonic() + timeout_s
-        for ticket in list(self._pending):
-            if not ticket.settled_within(max(end_s - self._clock.monotonic(), 0.0)):
-                return False
-        return True
+        return all(
+            ticket.settled_within(max(end_s - self._clock.monotonic(), 0.0)) for ticket in list(self._pending)
+        )
 
     def finish(self) -> None:
         """At the end of the process: give what is on its way a last, bounded chance."""

@@ -15,7 +15,7 @@ from orchestra.sdk._protocol import (
     sensor_event,
     status_event,
 )
-from orchestra.sdk._run import Run, Scope, current_run, run_in_context
+from orchestra.sdk._run import Run, Scope, current_run, left_word, run_in_context
 from orchestra.sdk.limits import Budgets, Caps
 
 if TYPE_CHECKING:
@@ -105,14 +105,19 @@ class Reporter:
         """The background delivery, made at the first use."""
         if self._courier is None:
             from orchestra.sdk._courier import Courier  # noqa: PLC0415  threads, queues, SQLite: only for who reports
-            from orchestra.sdk._spool import default_spool_dir  # noqa: PLC0415
 
-            spool = self.options.spool
-            folder = default_spool_dir() if spool is None else None if spool == "memory" else Path(spool)
             self._courier = Courier(
-                folder, budgets=self.options.budgets, caps=self.options.caps, redact=self.redact
+                self.spool_folder, budgets=self.options.budgets, caps=self.options.caps, redact=self.redact
             )
         return self._courier
+
+    @property
+    def spool_folder(self) -> Path | None:
+        """Where the outbox is; None when it is in memory."""
+        from orchestra.sdk._spool import default_spool_dir  # noqa: PLC0415
+
+        spool = self.options.spool
+        return default_spool_dir() if spool is None else None if spool == "memory" else Path(spool)
 
     def redact(self, text: str) -> str:
         """Mask what is known to be secret."""
@@ -221,10 +226,16 @@ class Reporter:
         run_id, route, run = target
         if wanted is not None and wanted.terminal and run is not None:
             return run.end(wanted, text)
+        if wanted is not None and wanted.terminal:
+            from orchestra.sdk._wrapped import status_file  # noqa: PLC0415
+
+            word = status_file(run_id)
+            if word is not None:
+                return left_word(word, wanted, text)
         return self.courier.append(status_event(run_id, wanted, text), route)
 
-    def output(self, name: str, value: object) -> Ticket | None:
-        """Hand over an output.
+    def output(self, name: str, value: object, *, run: Run | None = None) -> Ticket | None:
+        """Hand over an output, of ``run`` or of what the context says.
 
         Raises:
             OutputError: The name is empty, or JSON cannot carry the value.
@@ -235,12 +246,14 @@ class Reporter:
         plain = encode(value)
         if doubt:
             logger.warning("%s", doubt)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("output %s = %s", name, self.redact(repr(plain)[:200]))
+        if run is not None:
+            return run.output(name, plain)
         target = self.target()
         if target is None:
             return None
         run_id, route, run = target
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("output %s = %s", name, self.redact(repr(plain)[:200]))
         if run is not None:
             return run.output(name, plain)
         return self.courier.append(output_event(run_id, name, plain), route)

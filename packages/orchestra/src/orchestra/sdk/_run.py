@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestra.sdk import _signals
 from orchestra.sdk._protocol import Event, describe_error, log_event, output_event, status_event
+from orchestra.sdk._wrapped import leave_word, status_file
 from orchestra.sdk.enums import TaskRunStatus
 from orchestra.sdk.errors import TaskCancelledError
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from orchestra.sdk._logs import Capture
     from orchestra.sdk._reporter import Reporter
     from orchestra.sdk._sender import Ticket
+    from orchestra.sdk._supervise import Supervision
 
-__all__ = ["Run", "Scope", "current_run", "ending_of", "run_in_context"]
+__all__ = ["Run", "Scope", "current_run", "ending_of", "left_word", "run_in_context"]
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +72,18 @@ def ending_of(error: BaseException | None, name: str, signum: int = 0) -> tuple[
     return TaskRunStatus.FAILED, f"{name} failed. Error: {describe_error(error)}{because}"
 
 
+def left_word(path: str, status: TaskRunStatus, message: str | None) -> Ticket:
+    """Leave the word for the command around this program; the ticket is settled at once."""
+    from orchestra.sdk._protocol import Outcome, Verdict  # noqa: PLC0415
+    from orchestra.sdk._sender import Ticket  # noqa: PLC0415
+
+    ticket = Ticket(terminal=True)
+    done = leave_word(path, status, message)
+    ticket.stored.set_result(done)
+    ticket.settle(Outcome(Verdict.ACCEPTED if done else Verdict.REFUSED))
+    return ticket
+
+
 class Run:
     """A task run from RUNNING to exactly one terminal status.
 
@@ -100,6 +114,9 @@ class Run:
         self._signum = 0
         self._final: Event | None = None
         self._ticket: Ticket | None = None
+        self._supervision: Supervision | None = None
+        self._word: tuple[TaskRunStatus, str | None] = (TaskRunStatus.FAILED, None)
+        self._status_file = status_file(run_id)
         # Taking the one item is atomic, also against a signal handler in the same thread.
         self._right_to_end: deque[None] = deque([None])
 
@@ -113,10 +130,26 @@ class Run:
         if self.run_id is None or self.route is None:
             return None
         _signals.guard(self)
+        if self._status_file is not None:
+            return None  # the command around this program has reported RUNNING
+        if self.reporter.options.supervise:
+            self._supervise()
         message = self.reporter.redact(f"{self.name} started.")
         event = status_event(self.run_id, TaskRunStatus.RUNNING, message)
         return self.reporter.courier.append(
             event, self.route, opened=self.name, heartbeat_s=self.reporter.options.heartbeat_s
+        )
+
+    def _supervise(self) -> None:
+        from orchestra.sdk._supervise import Supervision  # noqa: PLC0415  opt-in
+
+        assert self.route is not None
+        self._supervision = Supervision(
+            str(self.run_id),
+            self.route,
+            self.name,
+            self.reporter.spool_folder,
+            deliver_s=self.reporter.options.budgets.terminal_s,
         )
 
     def end(self, status: TaskRunStatus, message: str | None) -> Ticket | None:
@@ -129,6 +162,7 @@ class Run:
             return None
         text = self.reporter.redact(message) if message else None
         self._final = status_event(self.run_id, status, text)
+        self._word = (status, text)
         try:
             for callback in self.on_end:
                 callback()
@@ -140,12 +174,19 @@ class Run:
         return ticket
 
     def _send_final(self) -> Ticket | None:
-        if self._ticket is None and self._final is not None and self.route is not None:
+        if self._ticket is not None or self._final is None or self.route is None:
+            return self._ticket
+        if self._status_file is not None:
+            self._ticket = left_word(self._status_file, *self._word)
+        else:
             self._ticket = self.reporter.courier.append(self._final, self.route)
         return self._ticket
 
     def release(self) -> None:
         """Nobody waits for the end any more: signals go back to whom they belonged."""
+        if self._supervision is not None and not self._right_to_end:
+            self._supervision.done()
+            self._supervision = None
         _signals.unguard(self)
 
     def end_with(self, error: BaseException | None) -> Ticket | None:
@@ -166,6 +207,14 @@ class Run:
             logger.warning("the output %r comes after the terminal status; the platform refuses it", name)
         return self.reporter.courier.append(output_event(self.run_id, name, value), self.route)
 
+    def log(self, name: str, data: str) -> Ticket | None:
+        """Hand over a log."""
+        if self.run_id is None or self.route is None:
+            return None
+        return self.reporter.courier.append(
+            log_event(self.run_id, name, self.reporter.redact(data)), self.route
+        )
+
     def note_signal(self, signum: int) -> None:
         """Remember a signal for the message of the end."""
         self._signum = signum
@@ -185,7 +234,7 @@ class Run:
             return
         logs = self.capture.finish() if self.capture is not None else []
         for name, data in logs + self.reporter.take_logs():
-            self.reporter.courier.append(log_event(self.run_id, name, self.reporter.redact(data)), self.route)
+            self.log(name, data)
 
 
 class Scope:

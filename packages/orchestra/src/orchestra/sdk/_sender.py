@@ -143,6 +143,11 @@ class Sender:
         """Tell ``ticket`` what becomes of the event."""
         self._tickets[id(spool), row_id] = (run, ticket)
 
+    def watch_all(self, spool: Spool, run: str) -> None:
+        """Treat everything that waits for a run as this process's own."""
+        for row in spool.rows(run, limit=100_000):
+            self.watch(spool, row.id, run, Ticket(row.kind is Kind.TERMINAL))
+
     def unwatch(self, spool: Spool, row_id: int) -> None:
         """The event was not stored after all."""
         self._tickets.pop((id(spool), row_id), None)

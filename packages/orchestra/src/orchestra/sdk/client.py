@@ -174,6 +174,15 @@ class _Base:
     ) -> Scope:
         return self._reporter.scope(name, identity=self._identity(task_run_id, url), reraise=reraise)
 
+    @property
+    def terminal_budget_s(self) -> float:
+        """How long a call with a terminal status may wait for the receiver."""
+        return self._reporter.options.budgets.terminal_s
+
+    def begin(self, name: str) -> Scope:
+        """The scope of one run, for who enters and leaves it by hand; `run` and `task` are built on it."""
+        return self._reporter.scope(name, identity=None, reraise=True)
+
     def close(self) -> None:
         """Stop the background delivery; what is undelivered stays in the outbox."""
         self._reporter.close()

@@ -31,6 +31,18 @@ CONNECTIONS_MAX = 256
 """Threads of one server; a client that leaks connections meets this and not the machine's limit."""
 REQUESTS_MAX = 200_000
 """Requests that are remembered; the oldest go first."""
+PAGE_HEADERS = (
+    (
+        "Content-Security-Policy",
+        (
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
+            "form-action 'none'; frame-ancestors 'none'"
+        ),
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-store"),
+)
 _CHUNK = b"x" * 65_536
 
 
@@ -119,6 +131,7 @@ class WebhookServer:
         port: The port; a free one when 0.
         tls: Serve TLS with this context.
         on_event: Called for each accepted event.
+        on_get: Answers GET requests: status, content type, body. Without it they get 405.
 
     Example:
         >>> from orchestra.sdk import OrchestraSDK
@@ -138,12 +151,14 @@ class WebhookServer:
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         on_event: Callable[[dict[str, Any]], None] | None = None,
+        on_get: Callable[[Request], tuple[int, str, bytes]] | None = None,
     ) -> None:
         self.api_key = api_key
         self.requests: deque[Received] = deque(maxlen=REQUESTS_MAX)
         self.connections = 0
         self._tls = tls
         self._on_event = on_event
+        self._on_get = on_get
         self._port = port
         self._script: deque[Fault] = deque()
         self._always: Fault | None = None
@@ -289,6 +304,11 @@ class WebhookServer:
     def _answer(
         self, connection: socket.socket, request: Request, number: int, stopping: threading.Event
     ) -> bool:
+        if request.method == "GET" and self._on_get is not None:
+            code, content_type, page = self._on_get(request)
+            headers = [("Content-Type", content_type), *PAGE_HEADERS]
+            connection.sendall(response_head(code, len(page), headers) + page)
+            return request.keep_alive
         status, problems, event = self._check(request)
         fault = None
         if request.method == "POST":
