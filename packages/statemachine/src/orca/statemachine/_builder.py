@@ -426,6 +426,19 @@ class Builder(Transformer[Token, Any]):
                 add_to_state(found, part)
         return found
 
+    def state_heading(self, parts: list[Any]) -> tuple[Name, list[Any], Name | None]:
+        annotations: list[Any] = []
+        description: Name | None = None
+        for part in parts[1:]:
+            if isinstance(part, Token):
+                description = Name(string_value(part), at(part))
+            else:
+                annotations.extend(part)
+        return parts[0], annotations, description
+
+    def region_heading(self, parts: list[Any]) -> tuple[Name, list[Any], Name | None]:
+        return parts[0], [], None
+
     # ---- sections ----
 
     def version(self, parts: list[Token]) -> Section:

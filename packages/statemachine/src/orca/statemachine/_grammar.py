@@ -33,6 +33,8 @@ STARTS: Final = (
     "table_rule",
     "annotations",
     "bullet",
+    "state_heading",
+    "region_heading",
     "expr",
     "invariant",
     "ref",

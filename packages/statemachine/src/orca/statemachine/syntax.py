@@ -83,15 +83,23 @@ class Fragment:
         """The place in the source of a range of this piece."""
         if self.offsets is None:
             return self.source.span(self.start + start, self.start + end)
-        return self.source.span(self._offset(start), self._offset(max(start, end - 1)) + (end > start))
+        return self.source.span(self.offset(start), self.offset(max(start, end - 1)) + (end > start))
 
     def whole(self) -> Span:
         """The place of the whole piece."""
         return self.span(0, len(self.text))
 
-    def _offset(self, index: int) -> int:
-        offsets = self.offsets or (self.start,)
-        return offsets[index] if index < len(offsets) else offsets[-1] + 1 if offsets else self.start
+    def offset(self, index: int) -> int:
+        """Where in the source a character of this piece stands."""
+        if self.offsets is None:
+            return self.start + index
+        if index < len(self.offsets):
+            return self.offsets[index]
+        return self.offsets[-1] + 1 if self.offsets else self.start
+
+    def with_text(self, text: str) -> Fragment:
+        """The same piece with other characters, as many as there were."""
+        return Fragment(self.source, text, self.start, offsets=self.offsets, notes=self.notes)
 
     def part(self, start: int, end: int) -> Fragment:
         """A narrower piece."""
@@ -100,7 +108,7 @@ class Fragment:
         return Fragment(
             self.source,
             self.text[start:end],
-            self._offset(start),
+            self.offset(start),
             offsets=self.offsets[start:end],
             notes=self.notes,
         )
