@@ -12,6 +12,7 @@ from orca.common._faults import accepted_form
     ("node", "form"),
     [
         ({"type": "integer", "minimum": 1, "maximum": 9}, "a whole number from 1 to 9"),
+        ({"type": "number", "exclusiveMinimum": 0.0, "maximum": 0.5}, "a number above 0 to 0.5"),
         ({"const": "a"}, "a"),
         ({"enum": ["a", 1]}, "one of a, 1"),
         ({"type": "array"}, "a list"),

@@ -71,4 +71,9 @@ def _form(node: dict[str, Any], schema: dict[str, Any]) -> str:
         form = f"a list of {_form(items, schema)}" if items else "a list"
     else:
         form = _FORMATS.get(str(node.get("format", "")), _TYPES.get(kind, "any value"))
-    return " ".join([form, *(text.format(node[key]) for key, text in _LIMITS.items() if key in node)])
+    return " ".join([form, *(text.format(_short(node[key])) for key, text in _LIMITS.items() if key in node)])
+
+
+def _short(limit: object) -> object:
+    # Pydantic writes the same limit as 1 or as 1.0, depending on its version.
+    return int(limit) if isinstance(limit, float) and limit.is_integer() else limit

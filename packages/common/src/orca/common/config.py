@@ -313,10 +313,12 @@ def _kinds(annotation: Any) -> Iterator[Any]:
             yield from _kinds(part)
     elif origin is Annotated:
         yield from _kinds(get_args(annotation)[0])
+    elif origin is not None:
+        yield origin  # list[int] must not reach issubclass below, which refuses it on Python 3.10
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield dict
     else:
-        yield origin or annotation
+        yield annotation
 
 
 def _may_be_shown(info: FieldInfo, entry: _Found) -> bool:
