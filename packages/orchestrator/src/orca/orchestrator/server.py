@@ -15,13 +15,15 @@ from orca.orchestrator.core import Core
 from orca.orchestrator.errors import RunningError
 from orca.orchestrator.health import HealthService
 from orca.orchestrator.rpc import Guard
+from orca.orchestrator.scheduler import Scheduler
 from orca.orchestrator.security import TokenTable, new_token, server_credentials, token_digest
 from orca.orchestrator.service_core import CoreService
+from orca.orchestrator.service_query import QueryService
+from orca.orchestrator.service_reads import ReadService
 from orca.orchestrator.store.sqlite import open_store
 from orca.processor import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from orca.orchestrator.settings import CoreSettings
@@ -55,6 +57,7 @@ class CoreServer:
         port: Where it listens.
         token: An admin token for this life of the core; it is written into ``core.json`` only.
         tokens: All tokens.
+        scheduler: Fires the schedules.
         web_url: Where the pages are, once something is mounted.
     """
 
@@ -65,6 +68,7 @@ class CoreServer:
         self.token = new_token()
         self.port = 0
         self.web_url = ""
+        self.scheduler = Scheduler(core)
         self._health = HealthService()
         self._server: grpc.aio.Server | None = None
         self._mounted: list[Mounted] = []
@@ -76,19 +80,18 @@ class CoreServer:
         host = self.settings.host
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
-    async def start(self, services: tuple[Callable[[CoreServer], Any], ...] = ()) -> None:
+    async def start(self) -> None:
         """Listen, then go on with what the store holds.
-
-        Args:
-            services: Make further services with a ``handlers(guard)`` method.
 
         Raises:
             RunningError: The port is taken.
         """
         guard = Guard(self.tokens, deadline_s=self.settings.call_deadline_s)
-        table: dict[Any, Any] = dict(CoreService(self.core).handlers(guard))
-        for make in services:
-            table.update(make(self).handlers(guard))
+        table: dict[Any, Any] = {
+            **CoreService(self.core).handlers(guard),
+            **ReadService(self.core).handlers(guard),
+            **QueryService(self).handlers(guard),
+        }
         server = grpc.aio.server(
             options=wire.channel_options(server=True), maximum_concurrent_rpcs=CONCURRENT_RPCS_MAX
         )
@@ -108,6 +111,7 @@ class CoreServer:
         self._server = server
         await server.start()
         await self.core.start()
+        self.scheduler.start()
         self._health.serving()
 
     async def mount(self, mounted: Mounted) -> None:
@@ -118,6 +122,7 @@ class CoreServer:
     async def stop(self) -> None:
         """Refuse new calls, let running ones end, close everything."""
         self._health.stopping()
+        self.scheduler.stop()
         for mounted in self._mounted:
             await mounted.stop()
         if self._server is not None:

@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - gRPC hands a request and a context to every handler
 """OrcaCore as every generation of clients and processors calls it."""
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class CoreService:
             return _ANSWERS[_SEED_TRIGGERED if accepted.run_id else _SEED_NOTHING]
         return _ANSWERS[_TRIGGERED if accepted.run_id else _NOTHING]
 
-    async def expose(self, request: wire.ExposeSettings, context: Any) -> wire.InternalState:  # noqa: ARG002
+    async def expose(self, request: wire.ExposeSettings, context: Any) -> wire.InternalState:
         """What every processor registered, for `orca sync`."""
         everybody = self._core.registry.registrations
         runtimes = {entry.processor.name: entry.runtime for entry in everybody}

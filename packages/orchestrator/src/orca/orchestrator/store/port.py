@@ -16,6 +16,8 @@ from orca.orchestrator.store.records import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orca.orchestrator.model import (
         AlgorithmRef,
         LookBack,
@@ -117,6 +119,16 @@ class Store(Protocol):
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Mapping[str, Any]]:
         """Run one reading statement of our own, with ``?`` for parameters."""
+        ...
+
+    async def read_sql(
+        self, statement: str, *, limit: int, timeout_s: float
+    ) -> tuple[list[str], list[list[Any]]]:
+        """Run one statement of a user's, which can only read; gives the columns and the rows."""
+        ...
+
+    async def backup_named(self, name: str) -> Path:
+        """Copy the store into a new file below its own folder."""
         ...
 
     async def write(self, kind: str, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[int]:

@@ -9,7 +9,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
-from orca.orchestrator.errors import NotFoundError
+from orca.orchestrator.errors import AccessError, ConflictError, NotFoundError, StoreError
 from orca.orchestrator.lookback import bounds
 from orca.orchestrator.model import AlgorithmRef, WindowSpan, WindowTypeDef, WindowTypeRef
 from orca.orchestrator.store import migrations, sqlite_ops
@@ -283,6 +283,44 @@ class SqliteStore:
         answers: list[int] = await self._group.run(kind, apply)
         return answers
 
+    async def read_sql(
+        self, statement: str, *, limit: int, timeout_s: float
+    ) -> tuple[list[str], list[list[Any]]]:
+        """Run one statement of a user's on a connection that can only read this file.
+
+        Raises:
+            StoreError: It is wrong, writes, reaches for another file, or takes longer than ``timeout_s``.
+        """
+        async with self._read_slots:
+            return await asyncio.to_thread(self._read_sql, statement, limit, timeout_s)
+
+    def _read_sql(self, statement: str, limit: int, timeout_s: float) -> tuple[list[str], list[list[Any]]]:
+        connection = _connect(self.path, read_only=True)
+        deadline = time.monotonic() + timeout_s
+        connection.set_authorizer(_reads_only)
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+        try:
+            cursor = connection.execute(statement)
+            names = [column[0] for column in cursor.description or ()]
+            return names, [list(row) for row in cursor.fetchmany(limit)]
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            raise StoreError(
+                f"the statement failed: {error}", hint="only one reading statement is allowed"
+            ) from error
+        finally:
+            connection.close()
+
+    async def backup_named(self, name: str) -> Path:
+        """Copy the store into a new file below its own folder.
+
+        Raises:
+            ConflictError: The file exists.
+            AccessError: The name leads out of the folder.
+        """
+        target = await asyncio.to_thread(_backup_target, self.path.parent, name)
+        await self.backup(target)
+        return target
+
     async def backup(self, target: Path) -> None:
         """Copy the store to ``target`` while it is in use."""
 
@@ -297,6 +335,26 @@ class SqliteStore:
 
         await self._group.drain()
         await asyncio.to_thread(copy)
+
+
+def _backup_target(folder: Path, name: str) -> Path:
+    target = (folder / (name or f"backup-{time.strftime('%Y%m%d-%H%M%S')}.db")).resolve()
+    if folder.resolve() not in target.parents:
+        raise AccessError(
+            f"a backup goes below {folder}, not to {target}", hint="copy it from there afterwards"
+        )
+    if target.exists():
+        raise ConflictError(f"{target} exists", hint="choose another name")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+_READING = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+
+
+def _reads_only(action: int, *names: str | None) -> int:
+    allowed = action in _READING and "load_extension" not in names
+    return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
 
 class SqliteBacklog:

@@ -135,6 +135,7 @@ CREATE TABLE results (
 -- Uniqueness per window, and the order in which look-backs read.
 CREATE UNIQUE INDEX results_history ON results (algorithm_id, filter_key, time_to, window_id);
 CREATE INDEX results_by_window ON results (window_id);
+CREATE INDEX results_by_time ON results (algorithm_id, time_to, id);
 
 CREATE TABLE annotations (
   id @PK@,
