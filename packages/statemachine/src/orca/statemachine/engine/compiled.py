@@ -127,7 +127,7 @@ class Config:
         rows: Candidates by event, filled on demand for events that some state reacts to or drops.
         micros: Microsteps by enabled transitions (and history, where it matters).
         stable: Whether no state has an eventless transition.
-        quick: For the shell: microsteps that need nothing but a lookup, by event.
+        quick: For the shell: rows that need nothing special, by event.
         cached: A place for the shell to keep what it derives.
     """
 
@@ -139,7 +139,7 @@ class Config:
         self.stable = stable
         self.rows: dict[str, Row] = {}
         self.micros: dict[tuple[tuple[int, ...], History], Micro] = {}
-        self.quick: dict[str, Micro] = {}
+        self.quick: dict[str, Row] = {}
         self.cached: object = None
 
 
@@ -164,6 +164,8 @@ class Compiled:
         self._history_targets: dict[tuple[int, int], bool] = {}
         self._requests: dict[tuple[str, Phase, int], Run] = {}
         self._initial: Micro | None = None
+        self.cached: dict[str, str] = {}
+        """A place for the shell to keep what it derives from the definition."""
 
     # ---- configurations and rows
 
@@ -471,6 +473,12 @@ class Compiled:
         work.verdict = "taken"
         config = yield from self._carry_out(work, config, self._micro_of(work, config, enabled))
         yield from self._macrostep(work, config)
+
+    def resume(self, work: Work, configuration: tuple[int, ...]) -> Steps:
+        """Run to stability from a configuration that was just entered, with what waits in ``work``."""
+        work.verdict = "taken"
+        work.trail.append(configuration)
+        yield from self._macrostep(work, self.config(configuration))
 
     def result(self, work: Work) -> tuple[int, ...]:
         """The configuration that the macrostep ended in."""

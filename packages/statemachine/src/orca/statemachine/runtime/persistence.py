@@ -1,0 +1,214 @@
+"""Where snapshots are kept: the two published protocols, and files.
+
+A snapshot is written with a checksum at its end. A file that was cut off or changed is noticed, and the snapshot
+before it is used; a file is never half new.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol, cast, runtime_checkable
+
+from orca.statemachine.engine import SnapshotError
+from orca.statemachine.runtime.types import RunIdError
+
+__all__ = [
+    "AsyncPersistenceAdapter",
+    "FilePersistence",
+    "PersistenceAdapter",
+    "check_run_id",
+    "decode",
+    "encode",
+]
+
+log = logging.getLogger(__name__)
+
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+-]{0,199}")
+_MARK: Final = ',"checksum":"'
+_TAIL: Final = len(_MARK) + 32 + len('"}')
+
+
+@runtime_checkable
+class PersistenceAdapter(Protocol):
+    """A store whose methods block."""
+
+    def save(self, run_id: str, snapshot: dict[str, Any]) -> None:
+        """Keep a snapshot in place of the one before."""
+        ...
+
+    def load(self, run_id: str) -> dict[str, Any] | None:
+        """The snapshot of a run, or None."""
+        ...
+
+    def exists(self, run_id: str) -> bool:
+        """Whether a run has a snapshot."""
+        ...
+
+
+@runtime_checkable
+class AsyncPersistenceAdapter(Protocol):
+    """A store whose methods are awaited."""
+
+    async def save(self, run_id: str, snapshot: dict[str, Any]) -> None:
+        """Keep a snapshot in place of the one before."""
+        ...
+
+    async def load(self, run_id: str) -> dict[str, Any] | None:
+        """The snapshot of a run, or None."""
+        ...
+
+    async def exists(self, run_id: str) -> bool:
+        """Whether a run has a snapshot."""
+        ...
+
+
+def check_run_id(run_id: str) -> str:
+    """A run id that may become part of a path.
+
+    Raises:
+        RunIdError: It is empty, too long, begins with a dot, or has other characters than letters, digits and
+            ``. _ : @ + -``.
+
+    Example:
+        >>> check_run_id("exp-001")
+        'exp-001'
+    """
+    if not _RUN_ID.fullmatch(run_id):
+        raise RunIdError(
+            f"{run_id!r} cannot be a run id",
+            hint="use at most 200 letters, digits and . _ : @ + -, beginning with a letter or digit",
+        )
+    return run_id
+
+
+def encode(snapshot: Mapping[str, Any]) -> str:
+    """A snapshot as one line of JSON that ends in its checksum.
+
+    Raises:
+        TypeError: It holds a value that is not JSON.
+        ValueError: It holds a number that is not finite.
+    """
+    text = json.dumps(snapshot, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return f"{text[:-1]}{_MARK}{_checksum(text)}\"}}"
+
+
+def decode(text: str, what: str) -> dict[str, Any]:
+    """The opposite of `encode`; JSON without a checksum, as older programs wrote it, is taken as it is.
+
+    Raises:
+        SnapshotError: It is no JSON object, or the checksum does not fit.
+    """
+    try:
+        loaded = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SnapshotError(f"{what} is not JSON: {error}", hint="it was cut off or changed") from error
+    if not isinstance(loaded, dict):
+        raise SnapshotError(f"{what} is not a JSON object")
+    snapshot = cast("dict[str, Any]", loaded)
+    checksum = snapshot.pop("checksum", None)
+    if checksum is None:
+        if "schema" in snapshot:
+            raise SnapshotError(f"{what} has lost its checksum", hint="it was changed")
+        return snapshot
+    body = text.rstrip()
+    if body[-_TAIL:] != f'{_MARK}{checksum}"}}' or _checksum(body[:-_TAIL] + "}") != checksum:
+        raise SnapshotError(f"{what} does not fit its checksum", hint="it was changed")
+    return snapshot
+
+
+def _checksum(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+class FilePersistence:
+    """Snapshots as files ``{base_dir}/{run_id}.json``.
+
+    Each save writes a new file, syncs it and puts it in place in one step; the one before is kept beside it as
+    ``{run_id}.previous.json``.
+
+    Args:
+        base_dir: The folder; made at the first save.
+        fsync: Whether a save waits until the disk has it. Without, a power cut may lose the newest saves.
+
+    Example:
+        >>> import tempfile
+        >>> store = FilePersistence(tempfile.mkdtemp())
+        >>> store.save("run-1", {"state": "pending"})
+        >>> store.load("run-1"), store.exists("run-2")
+        ({'state': 'pending'}, False)
+    """
+
+    def __init__(self, base_dir: str | Path, *, fsync: bool = True) -> None:
+        self._base = Path(base_dir)
+        self._fsync = fsync
+
+    def path(self, run_id: str) -> Path:
+        """The file of a run.
+
+        Raises:
+            RunIdError: The id could lead out of the folder.
+        """
+        return self._base / f"{check_run_id(run_id)}.json"
+
+    def _previous(self, run_id: str) -> Path:
+        return self._base / f"{check_run_id(run_id)}.previous.json"
+
+    def save(self, run_id: str, snapshot: Mapping[str, Any]) -> None:
+        """Keep a snapshot; the caller goes on when it is on disk."""
+        target = self.path(run_id)
+        text = encode(snapshot)
+        self._base.mkdir(parents=True, exist_ok=True)
+        fresh = self._base / f".{run_id}.{os.getpid()}.new"
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                if self._fsync:
+                    os.fsync(file.fileno())
+            if target.exists():
+                target.replace(self._previous(run_id))
+            fresh.replace(target)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
+        if self._fsync:
+            self._sync_folder()
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self._base, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def load(self, run_id: str) -> dict[str, Any] | None:
+        """The newest snapshot that is whole, or None when the run has none.
+
+        Raises:
+            SnapshotError: There are files, but none is whole.
+        """
+        damage: SnapshotError | None = None
+        for path in (self.path(run_id), self._previous(run_id)):
+            if not path.exists():
+                continue
+            try:
+                found = decode(path.read_text(encoding="utf-8", errors="surrogateescape"), str(path))
+            except SnapshotError as error:
+                damage = damage or error
+                log.warning("%s; trying the snapshot before it", error.message)
+            else:
+                return found
+        if damage is not None:
+            raise damage
+        return None
+
+    def exists(self, run_id: str) -> bool:
+        """Whether a run has a snapshot."""
+        return self.path(run_id).exists() or self._previous(run_id).exists()
