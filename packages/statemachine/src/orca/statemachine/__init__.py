@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from orca.statemachine.diagnostics import Diagnostic as Diagnostic
     from orca.statemachine.diagnostics import ParseError as ParseError
+    from orca.statemachine.engine.errors import ActionError as ActionError
+    from orca.statemachine.engine.errors import LivelockError as LivelockError
+    from orca.statemachine.engine.errors import SnapshotError as SnapshotError
+    from orca.statemachine.engine.types import ActionResult as ActionResult
+    from orca.statemachine.engine.types import Delayed as Delayed
+    from orca.statemachine.engine.types import Signal as Signal
     from orca.statemachine.expr import GuardAnd as GuardAnd
     from orca.statemachine.expr import GuardCompare as GuardCompare
     from orca.statemachine.expr import GuardExpression as GuardExpression
@@ -39,6 +45,37 @@ if TYPE_CHECKING:
     from orca.statemachine.model import ReturnDef as ReturnDef
     from orca.statemachine.model import StateDef as StateDef
     from orca.statemachine.model import Transition as Transition
+    from orca.statemachine.runtime.bridge import BRIDGE_PROTOCOL_VERSION as BRIDGE_PROTOCOL_VERSION
+    from orca.statemachine.runtime.bridge import BridgeError as BridgeError
+    from orca.statemachine.runtime.bridge import build_invocation as build_invocation
+    from orca.statemachine.runtime.bridge import descriptor_for as descriptor_for
+    from orca.statemachine.runtime.bridge import dispatch_foreign as dispatch_foreign
+    from orca.statemachine.runtime.bridge import make_result as make_result
+    from orca.statemachine.runtime.bridge import parse_invocation as parse_invocation
+    from orca.statemachine.runtime.bridge import parse_result as parse_result
+    from orca.statemachine.runtime.bus import Event as Event
+    from orca.statemachine.runtime.bus import EventBus as EventBus
+    from orca.statemachine.runtime.bus import EventType as EventType
+    from orca.statemachine.runtime.bus import get_event_bus as get_event_bus
+    from orca.statemachine.runtime.bus import reset_event_bus as reset_event_bus
+    from orca.statemachine.runtime.machine import OrcaMachine as OrcaMachine
+    from orca.statemachine.runtime.persistence import AsyncPersistenceAdapter as AsyncPersistenceAdapter
+    from orca.statemachine.runtime.persistence import FilePersistence as FilePersistence
+    from orca.statemachine.runtime.persistence import PersistenceAdapter as PersistenceAdapter
+    from orca.statemachine.runtime.sinks import ConsoleSink as ConsoleSink
+    from orca.statemachine.runtime.sinks import FileSink as FileSink
+    from orca.statemachine.runtime.sinks import LogSink as LogSink
+    from orca.statemachine.runtime.sinks import MultiSink as MultiSink
+    from orca.statemachine.runtime.types import ConcurrentUpdateError as ConcurrentUpdateError
+    from orca.statemachine.runtime.types import Context as Context
+    from orca.statemachine.runtime.types import Effect as Effect
+    from orca.statemachine.runtime.types import EffectResult as EffectResult
+    from orca.statemachine.runtime.types import EffectStatus as EffectStatus
+    from orca.statemachine.runtime.types import MachineNotActiveError as MachineNotActiveError
+    from orca.statemachine.runtime.types import MissingHandlerError as MissingHandlerError
+    from orca.statemachine.runtime.types import ReentrantSendError as ReentrantSendError
+    from orca.statemachine.runtime.types import StateValue as StateValue
+    from orca.statemachine.runtime.types import TransitionResult as TransitionResult
     from orca.statemachine.tables import DecisionTableDef as DecisionTableDef
 
 __version__ = "0.1.0"
@@ -80,17 +117,62 @@ _EXPORTS: Final[dict[str, tuple[str, ...]]] = {
         "Transition",
     ),
     "tables": ("DecisionTableDef",),
+    "engine.errors": ("ActionError", "LivelockError", "SnapshotError"),
+    "engine.types": ("ActionResult", "Delayed", "Signal"),
+    "runtime.bridge": (
+        "BRIDGE_PROTOCOL_VERSION",
+        "BridgeError",
+        "build_invocation",
+        "descriptor_for",
+        "dispatch_foreign",
+        "make_result",
+        "parse_invocation",
+        "parse_result",
+    ),
+    "runtime.bus": ("Event", "EventBus", "EventType", "get_event_bus", "reset_event_bus"),
+    "runtime.machine": ("OrcaMachine",),
+    "runtime.persistence": ("AsyncPersistenceAdapter", "FilePersistence", "PersistenceAdapter"),
+    "runtime.sinks": ("ConsoleSink", "FileSink", "LogSink", "MultiSink"),
+    "runtime.types": (
+        "ConcurrentUpdateError",
+        "Context",
+        "Effect",
+        "EffectResult",
+        "EffectStatus",
+        "MachineNotActiveError",
+        "MissingHandlerError",
+        "ReentrantSendError",
+        "StateValue",
+        "TransitionResult",
+    ),
 }
 """The public names by the module that has them."""
 
 _HOME: Final = {name: module for module, names in _EXPORTS.items() for name in names}
 
 __all__ = [
+    "BRIDGE_PROTOCOL_VERSION",
+    "ActionError",
+    "ActionResult",
     "ActionSignature",
+    "AsyncPersistenceAdapter",
+    "BridgeError",
+    "ConcurrentUpdateError",
+    "ConsoleSink",
+    "Context",
     "DecisionTableDef",
+    "Delayed",
     "Diagnostic",
     "Document",
+    "Effect",
     "EffectDef",
+    "EffectResult",
+    "EffectStatus",
+    "Event",
+    "EventBus",
+    "EventType",
+    "FilePersistence",
+    "FileSink",
     "GuardAnd",
     "GuardCompare",
     "GuardDef",
@@ -101,22 +183,42 @@ __all__ = [
     "GuardOr",
     "GuardTrue",
     "InvokeDef",
+    "LivelockError",
     "LoadResult",
+    "LogSink",
     "MachineDef",
+    "MachineNotActiveError",
+    "MissingHandlerError",
+    "MultiSink",
+    "OrcaMachine",
     "ParallelDef",
     "ParseError",
+    "PersistenceAdapter",
+    "ReentrantSendError",
     "RegionDef",
     "ReturnDef",
+    "Signal",
+    "SnapshotError",
     "StateDef",
+    "StateValue",
     "Transition",
+    "TransitionResult",
     "ValueRef",
     "VariableRef",
+    "build_invocation",
+    "descriptor_for",
+    "dispatch_foreign",
+    "get_event_bus",
     "load",
+    "make_result",
     "parse_document",
+    "parse_invocation",
     "parse_orca",
     "parse_orca_auto",
     "parse_orca_md",
     "parse_orca_md_multi",
+    "parse_result",
+    "reset_event_bus",
 ]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 from orca.common.errors import OrcaError
 from orca.statemachine.expr import (
@@ -305,6 +305,10 @@ def _compile_compare(node: GuardExpression, guards: Mapping[str, Evaluator]) -> 
         return _compile_equality(left, right, wanted=compare.op == "eq")
     order = ORDERINGS[compare.op]
     sign = COMPARISON_OPERATORS[compare.op]
+    if isinstance(compare.left, VariableRef) and isinstance(compare.right, ValueRef):
+        limit = compare.right.value
+        if compare.right.type == "number" and isinstance(limit, int | float):
+            return _compile_limit(left, order, sign, limit)
 
     def evaluate(context: Mapping[str, object], payload: object) -> object:
         a, b = left(context, payload), right(context, payload)
@@ -314,6 +318,19 @@ def _compile_compare(node: GuardExpression, guards: Mapping[str, Evaluator]) -> 
         if kind == kind_of(b) and kind in {"number", "string"}:
             return order(a, b)
         return _unknown(sign, a, b)
+
+    return evaluate
+
+
+def _compile_limit(left: Evaluator, order: Callable[[Any, Any], bool], sign: str, limit: float) -> Evaluator:
+    """A path against a number, which most guards are: the common kinds are told by one comparison."""
+
+    def evaluate(context: Mapping[str, object], payload: object) -> object:
+        a = left(context, payload)
+        kind = type(a)
+        if kind is int or kind is float or is_number(a):
+            return order(a, limit)
+        return _unknown(sign, a, limit)
 
     return evaluate
 

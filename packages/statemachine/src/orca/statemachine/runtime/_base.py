@@ -8,7 +8,7 @@ the queue of the next layer.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from anyio.lowlevel import checkpoint
 
@@ -121,9 +121,9 @@ class MachineBase:
         if context:
             self.context.update(copy.deepcopy(dict(context)))
         self._config: Config = self._engine.initial().target
-        self._gate = INACTIVE
+        self._gate: int = INACTIVE
         self._history: tuple[tuple[int, tuple[int, ...]], ...] = ()
-        self._seq = 0
+        self._seq: int = 0
         self._handlers: HandlerSet | None = None
         self._queue: deque[Ticket] | None = None
         self._extras: Extras | None = None
@@ -225,10 +225,10 @@ class MachineBase:
                     else:
                         self._config = micro.target
                         self._seq += 1
-                        result = micro.cached
+                        result = cast("TransitionResult", micro.cached)
                     if not self._seq & _PAUSE_MASK:
                         await checkpoint()
-                    return result  # type: ignore[return-value]
+                    return result
         return await self._slow(event, payload)
 
     def _choose(self, row: Row, payload: Mapping[str, Any] | None) -> Micro | None:
@@ -269,7 +269,7 @@ class MachineBase:
                                 if type(reply) is not dict:
                                     reply = await self._settle(reply)
                                 if reply:
-                                    context.update(reply)
+                                    context.update(cast("dict[str, Any]", reply))
                         except Exception as error:
                             raise self._action_failed(request, str(event), error) from error
                 if self._extras is not None and (self._extras.raised or self._extras.later):
@@ -315,7 +315,9 @@ class MachineBase:
 
     # ---- what the next layers do
 
-    async def _slow(self, event: str | Event | EventType, payload: Mapping[str, Any] | None) -> TransitionResult:
+    async def _slow(
+        self, event: str | Event | EventType, payload: Mapping[str, Any] | None
+    ) -> TransitionResult:
         raise NotImplementedError
 
     async def _release(self) -> None:
@@ -347,5 +349,5 @@ def _fresh(defaults: dict[str, Any]) -> dict[str, Any]:
     context = defaults.copy()
     for name, value in defaults.items():
         if isinstance(value, list | dict):
-            context[name] = copy.deepcopy(value)
+            context[name] = copy.deepcopy(cast("object", value))
     return context

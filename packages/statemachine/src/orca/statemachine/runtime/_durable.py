@@ -5,17 +5,16 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from orca.common.errors import OrcaError
-from orca.statemachine.engine import SnapshotError, check_snapshot, error_name
 from orca.statemachine.engine import Snapshot as EngineSnapshot
+from orca.statemachine.engine import SnapshotError, check_snapshot, error_name
 from orca.statemachine.model import InvokeDef
-from orca.statemachine.runtime._base import BUSY, DONE, INACTIVE, SLOW
+from orca.statemachine.runtime._base import BUSY, DONE, INACTIVE
 from orca.statemachine.runtime._family import Family
 from orca.statemachine.runtime._macro import Plans, trusted
-from orca.statemachine.runtime.bus import BusError, Event, EventType, run_effect
+from orca.statemachine.runtime.bus import BusError, EventType, run_effect
 from orca.statemachine.runtime.snapshot import (
     SNAPSHOT_SCHEMA,
     check_json,
@@ -24,12 +23,13 @@ from orca.statemachine.runtime.snapshot import (
     tree_of,
 )
 from orca.statemachine.runtime.timers import timers_for
-from orca.statemachine.runtime.types import Effect, EffectStatus
+from orca.statemachine.runtime.types import Effect, EffectStatus, mapping_of
 
 if TYPE_CHECKING:
-    from orca.statemachine.engine import Config, Signal, Work
+    from collections.abc import Mapping
+
+    from orca.statemachine.engine import Config, Work
     from orca.statemachine.runtime._extras import Extras, Migration
-    from orca.statemachine.runtime.machine import OrcaMachine
 
 __all__ = ["Durable"]
 
@@ -68,7 +68,9 @@ class Durable(Family):
         """
         check_json(self.definition.name, self.context)
         plans = Plans(self._extras, [])
-        return copy.deepcopy(self._describe(self.context, self._config, self._history, plans, done=self.is_done))
+        return copy.deepcopy(
+            self._describe(self.context, self._config, self._history, plans, done=self.is_done)
+        )
 
     def _describe(
         self,
@@ -261,10 +263,14 @@ class Durable(Family):
                 f"version '{version}'."
             )
         if self._more.mismatch == "refuse":
-            raise SnapshotError(message, hint="register_migration(...) says how it becomes one of this definition")
+            raise SnapshotError(
+                message, hint="register_migration(...) says how it becomes one of this definition"
+            )
         del known
         warnings.warn(
-            message + " The snapshot may be incompatible with the current definition.", UserWarning, stacklevel=5
+            message + " The snapshot may be incompatible with the current definition.",
+            UserWarning,
+            stacklevel=5,
         )
 
     def _take(self, snapshot: Mapping[str, Any]) -> None:
@@ -281,7 +287,9 @@ class Durable(Family):
                 raise SnapshotError(
                     f"the snapshot has context fields that machine {plan.name!r} does not have: {', '.join(lost)}"
                 )
-        for path in (*(snapshot.get("timers") or {}), *(snapshot.get("children") or {})):
+        timers = cast("Mapping[str, Any]", snapshot.get("timers") or {})
+        children = cast("Mapping[str, Any]", snapshot.get("children") or {})
+        for path in (*timers, *children):
             if path not in plan.by_path:
                 raise SnapshotError(f"the snapshot names state {path!r}, which machine {plan.name!r} lacks")
         self._config = self._engine.config(states)
@@ -389,12 +397,16 @@ class Durable(Family):
             effect = Effect(str(item["type"]), dict(item["payload"]), str(item["id"]))
             await self._publish(EventType.EFFECT_EXECUTING, {"effect": effect.type, "id": effect.id})
             handler = self.handlers.effects.get(effect.type)
-            result = await (self.event_bus.execute_effect(effect) if handler is None else run_effect(handler, effect))
+            result = await (
+                self.event_bus.execute_effect(effect) if handler is None else run_effect(handler, effect)
+            )
             extras.pending.pop(0)
             if result.status == EffectStatus.SUCCESS:
-                await self._publish(EventType.EFFECT_COMPLETED, {"effect": effect.type, "result": result.data})
-                data = result.data if isinstance(result.data, Mapping) else None
-                self._enqueue(trusted("@effect"), bind=cast("Mapping[str, Any] | None", data))
+                await self._publish(
+                    EventType.EFFECT_COMPLETED, {"effect": effect.type, "result": result.data}
+                )
+                data = mapping_of(result.data)
+                self._enqueue(trusted("@effect"), bind=data)
                 if data is None:
                     self._enqueue(trusted("@save"))
             else:

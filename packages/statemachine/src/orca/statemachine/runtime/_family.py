@@ -93,7 +93,9 @@ class Family(Macrosteps):
         invoke = self._invoke_of(path)
         definition = extras.siblings.get(invoke.machine)
         if definition is not None and invoke.shots is not None:
-            why = f"shots: {invoke.shots} needs a measuring child, and {invoke.machine} is an ordinary machine"
+            why = (
+                f"shots: {invoke.shots} needs a measuring child, and {invoke.machine} is an ordinary machine"
+            )
             await self.child_failed(path, {"code": BridgeError.code, "message": why})
             return
         if definition is not None:
@@ -116,7 +118,9 @@ class Family(Macrosteps):
         from orca.statemachine.runtime.machine import OrcaMachine  # noqa: PLC0415 - a machine makes machines
 
         extras = self._more
-        child = OrcaMachine(definition, self.event_bus, context=given, clock=extras.clock, strict=extras.strict)
+        child = OrcaMachine(
+            definition, self.event_bus, context=given, clock=extras.clock, strict=extras.strict
+        )
         child.adopt(cast("OrcaMachine", self), path)
         extras.children[path] = child
         return child
@@ -138,8 +142,8 @@ class Family(Macrosteps):
     async def _tell_root(self) -> None:
         """A child has changed: the run is saved by its outermost parent before the event is over."""
         top: Family = self
-        while top._extras is not None and top._extras.parent is not None:  # noqa: SLF001 - the same class
-            top = top._extras.parent[0]  # noqa: SLF001
+        while top._extras is not None and top._extras.parent is not None:
+            top = top._extras.parent[0]
         if top._more.persistence is not None:  # noqa: SLF001
             await top._hand_over(trusted(SAVE), {})  # noqa: SLF001
 
@@ -202,9 +206,7 @@ class Family(Macrosteps):
 
     async def _run_foreign(self, path: str, invoke: InvokeDef, runner: list[str]) -> None:
         extras = self._more
-        envelope = build_invocation(
-            invoke.machine, self._input(invoke), invoke.shots, dict(invoke.returns)
-        )
+        envelope = build_invocation(invoke.machine, self._input(invoke), invoke.shots, dict(invoke.returns))
         with anyio.CancelScope() as scope:
             extras.foreign[path] = scope
             try:

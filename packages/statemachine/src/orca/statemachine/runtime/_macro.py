@@ -11,7 +11,6 @@ Until ``commit`` nothing of the machine has changed, so whatever fails before it
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
@@ -38,10 +37,10 @@ from orca.statemachine.runtime.decide import decide
 from orca.statemachine.runtime.handlers import call
 from orca.statemachine.runtime.sinks import make_entry
 from orca.statemachine.runtime.timers import timers_for
-from orca.statemachine.runtime.types import Effect, EffectStatus, TransitionResult
+from orca.statemachine.runtime.types import Effect, EffectStatus, TransitionResult, mapping_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Mapping
 
     from orca.statemachine.engine import Config, Micro
     from orca.statemachine.engine.types import Command, Reply, Request
@@ -161,19 +160,14 @@ class Macrosteps(Queueing):
     # ---- requests of the engine
 
     async def _drive(self, work: Work, steps: Steps) -> None:
-        try:
-            request = next(steps)
-            while True:
-                request = await self._exchange(work, steps, request)
-        except StopIteration:
-            return
-
-    async def _exchange(self, work: Work, steps: Steps, request: Request) -> Request:
-        try:
-            reply = await self._answer(work, request)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises belongs to the engine
-            return steps.throw(error)
-        return steps.send(reply)
+        request = _advance(steps, None)
+        while request is not None:
+            try:
+                reply = await self._answer(work, request)
+            except Exception as error:  # noqa: BLE001, PERF203 - whatever a handler raises belongs to the engine
+                request = _refuse(steps, error)
+            else:
+                request = _advance(steps, reply)
 
     async def _answer(self, work: Work, request: Request) -> Reply | bool:
         extras = self._more
@@ -202,12 +196,14 @@ class Macrosteps(Queueing):
         if bound is not None:
             reply = call(bound, context, work.signal.payload)
             if reply is not None:
-                update = reply if type(reply) is dict else await self._settle(reply)
+                update = mapping_of(
+                    cast("object", reply) if type(reply) is dict else await self._settle(reply)
+                )
         elif request.effect is None:
             update = self._by_table(request.action, context)
         if extras.strict:
             # The handler had a deep copy: what it assigned there counts as an update.
-            update = {**_changes(work.context, context), **(update or {})}
+            update = copy.deepcopy({**_changes(work.context, context), **(update or {})})
         issued = ActionResult(update or {}, tuple(extras.raised))
         work.commands.extend(extras.later)
         extras.raised.clear()
@@ -237,17 +233,19 @@ class Macrosteps(Queueing):
             id=f"{extras.run_id}:{extras.saved + 1}:{extras.effects}" if extras.run_id else "",
         )
         if extras.outbox:
-            extras.pending.append({"id": effect.id, "type": effect_type, "payload": effect.payload, "path": request.path})
+            extras.pending.append(
+                {"id": effect.id, "type": effect_type, "payload": effect.payload, "path": request.path}
+            )
             return issued
         await self._publish(EventType.EFFECT_EXECUTING, {"effect": effect_type, "action": request.action})
         handler = self.handlers.effects.get(effect_type)
-        result = await (self.event_bus.execute_effect(effect) if handler is None else run_effect(handler, effect))
+        result = await (
+            self.event_bus.execute_effect(effect) if handler is None else run_effect(handler, effect)
+        )
         if result.status == EffectStatus.SUCCESS:
             await self._publish(EventType.EFFECT_COMPLETED, {"effect": effect_type, "result": result.data})
-            if isinstance(result.data, Mapping):
-                merged = {**issued.update, **cast("Mapping[str, Any]", result.data)}
-                return ActionResult(merged, issued.raised)
-            return issued
+            data = mapping_of(result.data)
+            return issued if data is None else ActionResult({**issued.update, **data}, issued.raised)
         await self._publish(EventType.EFFECT_FAILED, {"effect": effect_type, "error": result.error})
         work.context.update(issued.update)
         return EffectFailed(result.error or "failed", effect_type)
@@ -320,9 +318,7 @@ class Macrosteps(Queueing):
             del extras.timers[key]
         return self.post(_Trusted(timeout_name(key)))
 
-    async def _announce(
-        self, work: Work, before: Config, after: Config, previous: Mapping[str, Any]
-    ) -> None:
+    async def _announce(self, work: Work, before: Config, after: Config, previous: Mapping[str, Any]) -> None:
         """Tell everybody who wants to know; none of them can disturb the machine."""
         extras = self._more
         if self._observer is not None:
@@ -341,7 +337,7 @@ class Macrosteps(Queueing):
                         context_delta=_changes(previous, work.context),
                     )
                 )
-            except Exception as error:  # noqa: BLE001 - reported, as every observer's failure
+            except Exception as error:  # noqa: BLE001, PERF203 - reported, as every observer's failure
                 self.event_bus.report(BusError(f"sink of {self.definition.name}", error))
         if self.event_bus.was_watched:
             trigger = work.signal.name
@@ -384,6 +380,21 @@ class _Trusted(Signal):
     __slots__ = ()
 
 
+def _advance(steps: Steps, reply: Reply | bool) -> Request | None:
+    """The engine's next request; None when the macrostep is over."""
+    try:
+        return steps.send(reply)
+    except StopIteration:
+        return None
+
+
+def _refuse(steps: Steps, error: Exception) -> Request | None:
+    try:
+        return steps.throw(error)
+    except StopIteration:
+        return None
+
+
 def trusted(name: str, payload: Mapping[str, Any] | None = None) -> Signal:
     """A signal with one of the engine's own names."""
     return _Trusted(name, payload or {})
@@ -391,5 +402,5 @@ def trusted(name: str, payload: Mapping[str, Any] | None = None) -> Signal:
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that differ; a field that was removed is null."""
-    changed = {k: v for k, v in after.items() if k not in before or before[k] is not v and before[k] != v}
+    changed = {k: v for k, v in after.items() if k not in before or (before[k] is not v and before[k] != v)}
     return {**changed, **{k: None for k in before if k not in after}}

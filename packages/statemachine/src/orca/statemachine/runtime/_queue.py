@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Generator, Mapping
+from collections.abc import Coroutine, Generator, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
@@ -101,6 +101,7 @@ class Ticket(Coroutine[Any, Any, TransitionResult]):
         self, typ: Any, value: BaseException | object = None, traceback: TracebackType | None = None, /
     ) -> Any:
         """As for any coroutine."""
+        del traceback  # a part of the protocol that Python itself no longer uses
         error = value if isinstance(value, BaseException) else typ
         return self._coroutine().throw(cast("BaseException", error))
 
@@ -167,7 +168,9 @@ class Queueing(MachineBase):
         self._queue.append(ticket)
         return ticket
 
-    def post(self, signal: Signal, *, bind: Mapping[str, Any] | None = None) -> Coroutine[Any, Any, None] | None:
+    def post(
+        self, signal: Signal, *, bind: Mapping[str, Any] | None = None
+    ) -> Coroutine[Any, Any, None] | None:
         """Queue an event that has no sender; what is returned, if anything, has to be run to handle it."""
         if self._gate & INACTIVE:
             return None
@@ -280,7 +283,7 @@ class Queueing(MachineBase):
             extras = self._more
             before, extras.owner = extras.owner, anyio.get_current_task().id
             try:
-                value = await cast("Awaitable[Any]", value)
+                value = await value
             finally:
                 extras.owner = before
         if isinstance(value, ActionResult):
@@ -334,8 +337,7 @@ class Queueing(MachineBase):
 
     def _not_active(self) -> MachineNotActiveError:
         return MachineNotActiveError(
-            f"Machine '{self.definition.name}' is not active. "
-            "Call start() or resume() before sending events."
+            f"Machine '{self.definition.name}' is not active. Call start() or resume() before sending events."
         )
 
     def _action_failed(self, request: Run, event: str, error: Exception) -> Exception:

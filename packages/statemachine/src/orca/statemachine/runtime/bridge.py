@@ -10,7 +10,6 @@ A failure of the child stands in the result; a `BridgeError` means that there is
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import anyio
@@ -18,6 +17,8 @@ import anyio
 from orca.common.errors import OrcaError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from orca.statemachine.model import MachineDef
 
 __all__ = [
@@ -54,7 +55,8 @@ def descriptor_for(machine: MachineDef) -> dict[str, Any]:
         "protocol_version": BRIDGE_PROTOCOL_VERSION,
         "name": machine.name,
         "params": [
-            {"name": item.name, "type": _wire_type(item.default, str(item.type.kind))} for item in machine.fields
+            {"name": item.name, "type": _wire_type(item.default, str(item.type.kind))}
+            for item in machine.fields
         ],
         "returns": [
             {"name": r.name, "type": str(r.type), "statistics": list(r.statistics)} for r in machine.returns
@@ -75,9 +77,11 @@ def _wire_type(default: object, declared: str) -> str:
     if isinstance(default, list | tuple):
         return "list"
     # Without a default the published form says "any"; the declared type says more where there is one.
-    return {"decimal": "float", "enum": "string", "record": "map"}.get(declared, declared) if declared in {
-        "int", "decimal", "bool", "string", "list", "map", "record", "enum"
-    } else "any"
+    return (
+        {"decimal": "float", "enum": "string", "record": "map"}.get(declared, declared)
+        if declared in {"int", "decimal", "bool", "string", "list", "map", "record", "enum"}
+        else "any"
+    )
 
 
 def build_invocation(

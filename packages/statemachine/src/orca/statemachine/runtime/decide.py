@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,8 @@ from orca.statemachine.operations import equal
 from orca.statemachine.tables import RangeCell, SetCell
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orca.statemachine.tables import Cell, DecisionTableDef
 
 __all__ = ["decide"]

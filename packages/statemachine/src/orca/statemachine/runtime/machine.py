@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-
-from typing import TYPE_CHECKING, Any
+import copy
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 
@@ -16,7 +16,6 @@ from orca.statemachine.runtime._macro import Plans
 from orca.statemachine.runtime.bus import EventType
 from orca.statemachine.runtime.decide import decide
 from orca.statemachine.runtime.persistence import check_run_id
-from orca.statemachine.runtime.snapshot import copy_json
 from orca.statemachine.runtime.types import MissingHandlerError, StateValue
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from orca.statemachine.runtime.sinks import LogSink
 
 __all__ = ["OrcaMachine"]
+
+_Machine = TypeVar("_Machine", bound="OrcaMachine")
 
 
 class OrcaMachine(Durable):
@@ -77,7 +78,7 @@ class OrcaMachine(Durable):
 
     __slots__ = ()
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the published order of the arguments
         self,
         definition: MachineDef,
         event_bus: EventBus | None = None,
@@ -101,7 +102,9 @@ class OrcaMachine(Durable):
             self._more.run_id = check_run_id(run_id)
             self._gate |= SLOW
         elif persistence is not None:
-            raise UsageError("OrcaMachine: a store needs a run_id", hint="OrcaMachine(..., run_id='order-17')")
+            raise UsageError(
+                "OrcaMachine: a store needs a run_id", hint="OrcaMachine(..., run_id='order-17')"
+            )
         elif run_id is not None:
             self._more.run_id = check_run_id(run_id)
         if strict or sinks or outbox:
@@ -203,7 +206,7 @@ class OrcaMachine(Durable):
             self._queue.clear()
         await self._publish(EventType.MACHINE_STOPPED, {"machine": self.definition.name})
 
-    async def __aenter__(self) -> OrcaMachine:
+    async def __aenter__(self: _Machine) -> _Machine:  # noqa: PYI019 - Self needs Python 3.11
         await self.load_or_start()
         return self
 
@@ -304,7 +307,7 @@ class OrcaMachine(Durable):
     def returns(self) -> dict[str, Any]:
         """What the machine hands to its caller: the context fields of its ``returns`` section, as a copy."""
         return {
-            item.name: copy_json(self.context.get(item.name))
+            item.name: copy.deepcopy(self.context[item.name])
             for item in self.definition.returns
             if item.name in self.context
         }

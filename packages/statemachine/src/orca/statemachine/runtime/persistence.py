@@ -11,12 +11,14 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 
 from orca.statemachine.engine import SnapshotError
 from orca.statemachine.runtime.types import RunIdError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = [
     "AsyncPersistenceAdapter",
@@ -95,7 +97,7 @@ def encode(snapshot: Mapping[str, Any]) -> str:
         ValueError: It holds a number that is not finite.
     """
     text = json.dumps(snapshot, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
-    return f"{text[:-1]}{_MARK}{_checksum(text)}\"}}"
+    return f'{text[:-1]}{_MARK}{_checksum(text)}"}}'
 
 
 def decode(text: str, what: str) -> dict[str, Any]:
@@ -194,19 +196,19 @@ class FilePersistence:
         Raises:
             SnapshotError: There are files, but none is whole.
         """
-        damage: SnapshotError | None = None
+        damage: list[SnapshotError] = []
         for path in (self.path(run_id), self._previous(run_id)):
             if not path.exists():
                 continue
             try:
                 found = decode(path.read_text(encoding="utf-8", errors="surrogateescape"), str(path))
             except SnapshotError as error:
-                damage = damage or error
+                damage.append(error)
                 log.warning("%s; trying the snapshot before it", error.message)
             else:
                 return found
-        if damage is not None:
-            raise damage
+        if damage:
+            raise damage[0]
         return None
 
     def exists(self, run_id: str) -> bool:

@@ -1,7 +1,7 @@
 """Log sinks: every transition of a run as one entry, with what changed in the context.
 
-    {"ts": "2026-03-27T10:15:32.123456+00:00", "run_id": "exp-001", "machine": "Lab", "event": "READY",
-     "from": "prepare", "to": "search", "context_delta": {"size": 65}}
+{"ts": "2026-03-27T10:15:32.123456+00:00", "run_id": "exp-001", "machine": "Lab", "event": "READY",
+"from": "prepare", "to": "search", "context_delta": {"size": 65}}
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class ConsoleSink:
         event = f"  ({entry['event']})" if entry.get("event") else ""
         clock = moment[11:19] if len(moment) >= 19 else moment
         way = f"{entry.get('from', '?')} → {entry.get('to', '?')}"
-        print(f"[{clock}] {entry.get('machine', ''):<14} {way}{event}{changes}", file=self._file or sys.stdout)  # noqa: T201
+        print(
+            f"[{clock}] {entry.get('machine', ''):<14} {way}{event}{changes}", file=self._file or sys.stdout
+        )
 
     def close(self) -> None:
         """Nothing is held."""

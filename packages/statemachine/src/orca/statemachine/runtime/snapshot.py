@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orca.statemachine.engine import Plan
     from orca.statemachine.model import MachineDef
 
-__all__ = ["SNAPSHOT_SCHEMA", "check_json", "configuration_of", "copy_json", "definition_hash", "tree_of"]
+__all__ = ["SNAPSHOT_SCHEMA", "check_json", "configuration_of", "definition_hash", "tree_of"]
 
 SNAPSHOT_SCHEMA: Final = 1
 """The version of the form of snapshots; a reader refuses what is newer than itself."""
@@ -36,7 +36,11 @@ def _project(value: Any) -> Any:
         found: dict[str, Any] = {"": type(value).__name__}
         for item in fields(value):
             inner = getattr(value, item.name)
-            if item.name == "span" or not item.compare or (item.default is not MISSING and inner == item.default):
+            if (
+                item.name == "span"
+                or not item.compare
+                or (item.default is not MISSING and inner == item.default)
+            ):
                 continue
             found[item.name] = _project(inner)
         return found
@@ -127,12 +131,3 @@ def check_json(machine: str, values: Mapping[str, object], *, where: str = "") -
             why = f"a {kind.__name__} is not a JSON value"
         if why:
             raise ValueNotJsonError(machine, path, why)
-
-
-def copy_json(value: Any) -> Any:
-    """A copy of a JSON value that shares nothing with it; other objects are handed through as they are."""
-    if type(value) is dict:
-        return {key: copy_json(inner) for key, inner in cast("dict[Any, Any]", value).items()}
-    if type(value) is list:
-        return [copy_json(inner) for inner in cast("list[Any]", value)]
-    return value

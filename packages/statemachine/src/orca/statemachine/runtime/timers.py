@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakKeyDictionary
 
@@ -20,7 +19,7 @@ import sniffio
 from orca.common.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
 __all__ = ["SYSTEM_CLOCK", "Timer", "Timers", "spawn", "timers_for"]
 
@@ -150,8 +149,6 @@ async def _finish(work: Awaitable[None]) -> None:
 
 
 _timers: WeakKeyDictionary[Any, WeakKeyDictionary[Clock, Timers]] = WeakKeyDictionary()
-
-
 
 
 def timers_for(clock: Clock) -> Timers:

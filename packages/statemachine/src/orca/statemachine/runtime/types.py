@@ -240,3 +240,8 @@ class StateValue:
     def parent_names(self) -> list[str]:
         """The names of the outermost active states when nested."""
         return [] if isinstance(self._tree, str) else list(self._tree)
+
+
+def mapping_of(value: object) -> Mapping[str, Any] | None:
+    """A mapping as it is, anything else as None."""
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
