@@ -11,12 +11,13 @@ import array
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Final
 
 from orca.processor import messages as wire
 from orca.processor.errors import ConversionError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["FLOAT32_MAX", "as_numpy", "fill_floats", "float_list", "plain_numbers", "single"]
 
@@ -134,6 +135,8 @@ def as_numpy(message: wire.FloatArray) -> np.ndarray[Any, np.dtype[np.float32]]:
     Raises:
         ImportError: numpy is not installed.
     """
+    import numpy as np  # noqa: PLC0415  optional, and heavy
+
     data = message.SerializeToString()
     start = data.find(_TAG)
     if start < 0:
