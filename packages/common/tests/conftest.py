@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Helpers that another process imports by name as well.
 sys.path.insert(0, str(Path(__file__).parent / "support_common"))
+
+# First calls import heavy libraries, and shared machines stall: time per example says nothing here.
+settings.register_profile("common", deadline=None)
+settings.load_profile("common")
 
 
 class Install(Protocol):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import time
+from urllib.parse import quote
 
 import pytest
 
@@ -55,3 +57,26 @@ def test_time_is_linear_in_the_text() -> None:
     for piece in ("password", "://a", "token=", "bearer ", "://", "a:b@", "secret '"):
         # A quadratic pattern would need minutes for a megabyte of the worst text.
         assert seconds(piece * (1_000_000 // len(piece))) < 20
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["it's hush", 'say "hush"', "both'\"hush", "back\\'hush", "two\nhush", "\u00fchush", "a b&c/d?hush"],
+)
+def test_given_secrets_are_masked_in_every_usual_spelling(secret: str) -> None:
+    mask = Redactor([secret])
+    for text in (
+        secret,
+        repr(secret),
+        repr(["'", secret]),
+        repr(secret + "'"),
+        repr(secret + '"'),
+        ascii(secret),
+        repr(secret.encode()),
+        json.dumps(secret),
+        json.dumps(secret, ensure_ascii=False),
+        quote(secret),
+        quote(secret, safe=""),
+    ):
+        assert "hush" not in mask(text), text
+        assert "***" in mask(text)

@@ -80,10 +80,14 @@ def redact_value(value: Any, redact: Callable[[str], str], *, depth: int = 0) ->
             return value if same else type(value)(items)
         if _is_mapping(value):
             pairs = {
-                key: MASK if _hidden(key, item) else redact_value(item, redact, depth=depth + 1)
+                redact_value(key, redact, depth=DEPTH_MAX): (
+                    MASK if _hidden(key, item) else redact_value(item, redact, depth=depth + 1)
+                )
                 for key, item in value.items()
             }
-            return value if all(pairs[key] is item for key, item in value.items()) else pairs
+            # A masked key is another key; then the copy is needed even where all values stay.
+            same = pairs.keys() == value.keys() and all(pairs[key] is item for key, item in value.items())
+            return value if same else pairs
     text = _text(value)
     clean = redact(text)
     return value if clean == text else clean

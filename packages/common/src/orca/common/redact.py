@@ -60,7 +60,8 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         # The longest first, so that a secret that contains another one goes as a whole.
-        known = sorted({text for text in secrets if len(text) >= SECRET_LENGTH_MIN}, key=len, reverse=True)
+        texts = {form for text in secrets if len(text) >= SECRET_LENGTH_MIN for form in _forms(text)}
+        known = sorted(texts, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 
     def __call__(self, text: str) -> str:
@@ -71,6 +72,25 @@ class Redactor:
             text = _USERINFO.sub(f"{MASK}@", text)
         text = _SCHEME.sub(rf"\1 {MASK}", text)
         return _ASSIGNED.sub(rf"\1{MASK}", text)
+
+
+def _forms(secret: str) -> set[str]:
+    """Return how a secret looks as it is, and inside Python's and JSON's quotes, bytes and URLs."""
+    import json  # noqa: PLC0415  only those who have secrets to mask
+    from urllib.parse import quote  # noqa: PLC0415
+
+    # With both quotes before it, the secret's own single quotes are escaped; alone they may not be.
+    both = "'\""
+    escaped = [repr(both + secret)[4:-1], ascii(both + secret)[4:-1], repr((both + secret).encode())[5:-1]]
+    return {
+        secret,
+        *escaped,
+        *(form.replace("\\'", "'") for form in escaped),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(secret),
+        quote(secret, safe=""),
+    }
 
 
 #: Masks what looks like a secret; knows no values.
