@@ -18,6 +18,7 @@ from orchestra.sdk.errors import (
 from orchestra.sdk.limits import Budgets, Caps
 
 if TYPE_CHECKING:
+    from orchestra.sdk.aio import AsyncOrchestraSDK, AsyncTask
     from orchestra.sdk.linked_connections import (
         LinkedConnection,
         get_linked_connection,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncOrchestraSDK",
+    "AsyncTask",
     "Budgets",
     "Caps",
     "LinkedConnection",
@@ -47,6 +50,8 @@ __all__ = [
 
 # Names that many programs never use, and where they come from: an import costs what is used.
 _LAZY = {
+    "AsyncOrchestraSDK": "orchestra.sdk.aio",
+    "AsyncTask": "orchestra.sdk.aio",
     "LinkedConnection": "orchestra.sdk.linked_connections",
     "get_linked_connection": "orchestra.sdk.linked_connections",
     "list_linked_connections": "orchestra.sdk.linked_connections",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections import deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -111,6 +112,7 @@ class Run:
         self.capture = capture
         self.declared: tuple[TaskRunStatus, str] | None = None
         self.on_end: list[Callable[[], None]] = []
+        self.cancel_requested = threading.Event()
         self._signum = 0
         self._final: Event | None = None
         self._ticket: Ticket | None = None
@@ -134,11 +136,20 @@ class Run:
             return None  # the command around this program has reported RUNNING
         if self.reporter.options.supervise:
             self._supervise()
+        if self.reporter.options.cancellable:
+            self._watch_for_cancel(str(self.run_id))
         message = self.reporter.redact(f"{self.name} started.")
         event = status_event(self.run_id, TaskRunStatus.RUNNING, message)
         return self.reporter.courier.append(
             event, self.route, opened=self.name, heartbeat_s=self.reporter.options.heartbeat_s
         )
+
+    def _watch_for_cancel(self, run_id: str) -> None:
+        from orchestra.sdk._cancellation import CancelWatch  # noqa: PLC0415  opt-in
+
+        watch = CancelWatch(self.reporter.api_key, run_id, self.cancel_requested)
+        self.on_end.append(watch.stop)
+        watch.start()
 
     def _supervise(self) -> None:
         from orchestra.sdk._supervise import Supervision  # noqa: PLC0415  opt-in

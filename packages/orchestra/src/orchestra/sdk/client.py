@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -25,12 +24,12 @@ if TYPE_CHECKING:
     from orchestra.sdk._sender import Ticket
     from orchestra.sdk.linked_connections import LinkedConnection
 
-__all__ = ["OrchestraSDK", "Task"]
+__all__ = ["BaseSDK", "BaseTask", "OrchestraSDK", "Task"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class _Base:
+class BaseSDK:
     """Settings and identity, the same for both SDKs."""
 
     def __init__(
@@ -174,6 +173,18 @@ class _Base:
     ) -> Scope:
         return self._reporter.scope(name, identity=self._identity(task_run_id, url), reraise=reraise)
 
+    def progress(self, fraction: float | None = None, message: str = "") -> None:
+        """Report progress of the task run; cheap, in the background, the latest of a second wins.
+
+        Args:
+            fraction: From 0 to 1, or None.
+            message: A line for people.
+
+        Raises:
+            UsageError: The fraction is not within 0 and 1, or there is nothing to say.
+        """
+        self._reporter.progress(fraction, message)
+
     @property
     def terminal_budget_s(self) -> float:
         """How long a call with a terminal status may wait for the receiver."""
@@ -182,51 +193,6 @@ class _Base:
     def begin(self, name: str) -> Scope:
         """The scope of one run, for who enters and leaves it by hand; `run` and `task` are built on it."""
         return self._reporter.scope(name, identity=None, reraise=True)
-
-    def close(self) -> None:
-        """Stop the background delivery; what is undelivered stays in the outbox."""
-        self._reporter.close()
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(task_run_id={str(self.task_run_id)!r}, webhook_url={self.webhook_url!r})"
-        )
-
-
-class OrchestraSDK(_Base):
-    """Reports a task to Orchestra from synchronous or asynchronous code.
-
-    Nothing of it fails or delays the task: without configuration everything still runs and methods return
-    False.
-
-    Args:
-        api_key: The API key; ORCHESTRA_API_KEY of the environment when left out.
-        log_file: A log file that the program writes; see ``send_logs``.
-        send_logs: Send what a run adds to the log file, before its terminal status.
-        webhook_url: Where events go; else ORCHESTRA_WEBHOOK_URL, else the public address.
-        task_run_id: The task run; else ORCHESTRA_TASK_RUN_ID at the time of each run.
-        spool: The outbox's folder; "memory" for none on disk.
-        capture: Also send what a run prints and logs.
-        heartbeat_s: Repeat RUNNING this often while a run lasts; at least 1 s; None is off.
-        supervise: Start a watching process that reports the run when this one is killed.
-        cancellable: Ask the platform whether the run was cancelled; see `Task.raise_if_cancelled`.
-        reraise: Let exceptions of decorated functions through. False swallows ordinary ones after reporting.
-        quiet: Do not warn when nothing is configured.
-        redact: More values to mask in messages and logs.
-        budgets: How long calls may wait for an acknowledgement.
-        caps: What the outbox may hold.
-
-    Raises:
-        UsageError: An option has a form that can never work.
-
-    Example:
-        >>> sdk = OrchestraSDK("key", quiet=True)
-        >>> @sdk.run
-        ... def add(a: int, b: int) -> int:
-        ...     return a + b
-        >>> add(1, 2)  # nothing is configured here, so this is a plain call
-        3
-    """
 
     @overload
     def run(self, function: F) -> F: ...
@@ -265,6 +231,51 @@ class OrchestraSDK(_Base):
             return wrap(target, lambda name: self._scope(name, task_run_id, webhook_url, reraise=reraise))
 
         return decorate if function is None else decorate(function)
+
+    def close(self) -> None:
+        """Stop the background delivery; what is undelivered stays in the outbox."""
+        self._reporter.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(task_run_id={str(self.task_run_id)!r}, webhook_url={self.webhook_url!r})"
+        )
+
+
+class OrchestraSDK(BaseSDK):
+    """Reports a task to Orchestra from synchronous or asynchronous code.
+
+    Nothing of it fails or delays the task: without configuration everything still runs and methods return
+    False.
+
+    Args:
+        api_key: The API key; ORCHESTRA_API_KEY of the environment when left out.
+        log_file: A log file that the program writes; see ``send_logs``.
+        send_logs: Send what a run adds to the log file, before its terminal status.
+        webhook_url: Where events go; else ORCHESTRA_WEBHOOK_URL, else the public address.
+        task_run_id: The task run; else ORCHESTRA_TASK_RUN_ID at the time of each run.
+        spool: The outbox's folder; "memory" for none on disk.
+        capture: Also send what a run prints and logs.
+        heartbeat_s: Repeat RUNNING this often while a run lasts; at least 1 s; None is off.
+        supervise: Start a watching process that reports the run when this one is killed.
+        cancellable: Ask the platform whether the run was cancelled; see `Task.raise_if_cancelled`.
+        reraise: Let exceptions of decorated functions through. False swallows ordinary ones after reporting.
+        quiet: Do not warn when nothing is configured.
+        redact: More values to mask in messages and logs.
+        budgets: How long calls may wait for an acknowledgement.
+        caps: What the outbox may hold.
+
+    Raises:
+        UsageError: An option has a form that can never work.
+
+    Example:
+        >>> sdk = OrchestraSDK("key", quiet=True)
+        >>> @sdk.run
+        ... def add(a: int, b: int) -> int:
+        ...     return a + b
+        >>> add(1, 2)  # nothing is configured here, so this is a plain call
+        3
+    """
 
     @contextmanager
     def task(
@@ -336,18 +347,6 @@ class OrchestraSDK(_Base):
         """
         return self._accepted(self._reporter.sensor(event_type, event))
 
-    def progress(self, fraction: float | None = None, message: str = "") -> None:
-        """Report progress of the task run; cheap, in the background, the latest of a second wins.
-
-        Args:
-            fraction: From 0 to 1, or None.
-            message: A line for people.
-
-        Raises:
-            UsageError: The fraction is not within 0 and 1, or there is nothing to say.
-        """
-        self._reporter.progress(fraction, message)
-
     def flush(self, timeout_s: float = 60.0) -> bool:
         """Wait until everything said so far is delivered or refused; False when time ran out."""
         return self._reporter.courier.flush(timeout_s)
@@ -356,18 +355,12 @@ class OrchestraSDK(_Base):
         return ticket is not None and self._reporter.courier.accepted(ticket)
 
 
-class Task:
-    """What a block of `OrchestraSDK.task` says about its task run.
-
-    ``warn``, ``cancel``, ``fail`` and ``succeed`` declare how the run ends; the first one counts, also when
-    an exception follows. The status goes out when the block ends, so that outputs and logs still come before
-    it.
-    """
+class BaseTask:
+    """What both kinds of task can do without waiting."""
 
     def __init__(self, reporter: Reporter, run: Run) -> None:
         self._reporter = reporter
         self._run = run
-        self._cancel = threading.Event()
 
     @property
     def id(self) -> UUID | None:
@@ -387,7 +380,7 @@ class Task:
     @property
     def cancel_requested(self) -> bool:
         """Whether the platform asked this run to stop (with ``cancellable=True``)."""
-        return self._cancel.is_set()
+        return self._run.cancel_requested.is_set()
 
     def raise_if_cancelled(self) -> None:
         """End the run as CANCELLED where the program can afford it.
@@ -395,22 +388,12 @@ class Task:
         Raises:
             TaskCancelledError: The platform asked this run to stop.
         """
-        if self._cancel.is_set():
+        if self.cancel_requested:
             raise TaskCancelledError("the platform asked this task run to stop")
-
-    def output(self, name: str, value: Any) -> bool:
-        """As `OrchestraSDK.set_output`."""
-        ticket = self._reporter.output(name, value)
-        return ticket is not None and self._reporter.courier.accepted(ticket)
 
     def progress(self, fraction: float | None = None, message: str = "") -> None:
         """As `OrchestraSDK.progress`."""
         self._reporter.progress(fraction, message)
-
-    def message(self, text: str) -> bool:
-        """Send a message without a status."""
-        ticket = self._reporter.update(None, text)
-        return ticket is not None and self._reporter.courier.accepted(ticket)
 
     def warn(self, message: str = "") -> None:
         """Declare that the run ends as WARNING."""
@@ -427,6 +410,25 @@ class Task:
     def succeed(self, message: str = "") -> None:
         """Declare that the run ends as SUCCEEDED."""
         self._run.declare(TaskRunStatus.SUCCEEDED, message)
+
+
+class Task(BaseTask):
+    """What a block of `OrchestraSDK.task` says about its task run.
+
+    ``warn``, ``cancel``, ``fail`` and ``succeed`` declare how the run ends; the first one counts, also when an
+    exception follows. The status goes out when the block ends, so that outputs and logs still come before it.
+    """
+
+    def output(self, name: str, value: Any) -> bool:
+        """As `OrchestraSDK.set_output`."""
+        return self._accepted(self._reporter.output(name, value))
+
+    def message(self, text: str) -> bool:
+        """Send a message without a status."""
+        return self._accepted(self._reporter.update(None, text))
+
+    def _accepted(self, ticket: Ticket | None) -> bool:
+        return ticket is not None and self._reporter.courier.accepted(ticket)
 
 
 def _id_or_raise(value: UUID | str | None) -> UUID | None:
