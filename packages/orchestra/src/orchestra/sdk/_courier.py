@@ -173,11 +173,16 @@ class Courier:
     def finish(self) -> None:
         """At the end of the process: give what is on its way a last, bounded chance."""
         pending = list(self._pending)
-        if not pending:
+        sender = self._sender
+        if sender is None:
             return
+        end_s = self._clock.monotonic() + self.budgets.exit_s
         lost = any(t.stored.done() and not t.stored.result() for t in pending if t.terminal)
         if not self.flush(self.budgets.terminal_s if lost else self.budgets.exit_s):
             logger.info("%d events wait in the outbox for the next start", len(self._pending))
+        # What earlier processes left is on its way too; a short program is also a next start.
+        if self._threads:
+            sender.resting.wait(max(end_s - self._clock.monotonic(), 0.0))
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Stop the threads and close the outbox; undelivered events stay in it."""

@@ -170,8 +170,12 @@ class AsyncScope:
 
     async def __aenter__(self) -> Any:
         ticket = self.scope.enter()
-        if ticket is not None:
-            await wait(ticket.stored, self.scope.run.reporter.options.budgets.accept_s)
+        try:
+            if ticket is not None:
+                await wait(ticket.stored, self.scope.run.reporter.options.budgets.accept_s)
+        except BaseException as error:  # cancelled before the body began: there is no exit without an enter
+            self.scope.leave_quickly(error)
+            raise
         return self.scope.run
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> bool:

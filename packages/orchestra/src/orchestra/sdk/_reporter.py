@@ -301,6 +301,9 @@ class Reporter:
 
     def close(self) -> None:
         """Stop the background delivery."""
+        for spool in self._log_spools.values():
+            spool.close()
+        self._log_spools.clear()
         if self._courier is not None:
             self._courier.close()
             self._courier = None

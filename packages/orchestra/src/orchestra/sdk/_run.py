@@ -292,8 +292,12 @@ class Scope:
 
     def __enter__(self) -> Run:
         ticket = self.enter()
-        if ticket is not None:
-            ticket.stored_within(self.run.reporter.options.budgets.accept_s)
+        try:
+            if ticket is not None:
+                ticket.stored_within(self.run.reporter.options.budgets.accept_s)
+        except BaseException as error:  # Ctrl-C before the body began: there is no exit without an enter
+            self.leave_quickly(error)
+            raise
         return self.run
 
     def __exit__(

@@ -31,8 +31,8 @@ IDLE_S = 5.0
 """How often a sender looks for what other processes left while it waits for nothing of its own."""
 LEASED_S = 0.1
 """How soon to look again at a run that another process is delivering."""
-ELSEWHERE_S = 2.0
-"""How often to look whether another process delivered what this one waits for, when nothing hints at it."""
+ELSEWHERE_S = 0.1
+"""How often to look whether another process delivered what this one waits for."""
 CLAIM_S = 20.0
 """A claim is given back after so long and taken again, well within a lease."""
 PAUSES_MAX = 10_000
@@ -106,6 +106,9 @@ class Sender:
         redact: Applied to reasons before they are logged or stored.
         rng: For jitter.
         transport: Delivers; a real one is made at the first delivery.
+
+    Attributes:
+        resting: Set while nothing can be delivered: all is gone, or what is left must wait.
     """
 
     def __init__(
@@ -125,6 +128,7 @@ class Sender:
         self._tickets: dict[tuple[int, int], tuple[str, Ticket]] = {}
         self._paused: dict[str, Pause] = {}
         self._wake = threading.Event()
+        self.resting = threading.Event()
         self._stopped = False
         self._next_orphans_s = 0.0
         self._next_elsewhere_s = 0.0
@@ -159,6 +163,7 @@ class Sender:
 
     def wake(self) -> None:
         """There is something new."""
+        self.resting.clear()
         self._wake.set()
 
     def stop(self) -> None:
@@ -177,7 +182,10 @@ class Sender:
         """Deliver until stopped."""
         while not self._stopped:
             self._wake.clear()
+            self.resting.clear()
             delay_s = self._safe_step()
+            if not self._wake.is_set():
+                self.resting.set()
             self._wake.wait(delay_s)
         if self._transport is not None:
             self._transport.close()
@@ -211,6 +219,9 @@ class Sender:
         for spool in list(self._spools):
             delay_s = min(delay_s, self._serve(spool))
         self._settle_elsewhere()
+        if self._tickets and not self._paused:
+            # Somebody waits, and nothing here holds it up: another process is delivering it.
+            return min(delay_s, LEASED_S)
         return delay_s
 
     def _serve(self, spool: Spool) -> float:
@@ -229,7 +240,6 @@ class Sender:
                 sent = self._deliver_run(spool, head, own)
                 if sent is None and head.run in own:
                     delay_s = LEASED_S
-                    self._next_elsewhere_s = 0.0
                 moved = moved or bool(sent)
             if not moved:
                 break
@@ -308,8 +318,7 @@ class Sender:
         reason = self._redact(outcome.reason)
         log = logger.warning if pause.failures == 1 else logger.debug
         log("%s of task run %s was not delivered (%s); trying again", _what(row), row.run, reason)
-        if pause.failures in {1, 3, 10} or pause.failures % 50 == 0:
-            spool.note(row.id, row.attempts + pause.failures, reason)
+        spool.note(row.id, row.attempts + 1, reason)
 
     # -- what other processes leave or take -------------------------------------------
 
