@@ -18,6 +18,8 @@ from orchestra.sdk._encode import encode, name_warning
 
 RUN = UUID("11111111-2222-4333-8444-555555555555")
 
+NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+
 
 class Color(enum.Enum):
     RED = "red"
@@ -56,7 +58,7 @@ class Model(BaseModel):
         (b"text", "text"),
         ((1, [2]), [1, [2]]),
         (Point(1, date(2026, 1, 1)), {"x": 1, "at": "2026-01-01"}),
-        (Model(name="m", when=datetime(2026, 1, 1, tzinfo=timezone.utc)), {"name": "m", "when": "2026-01-01T00:00:00+00:00"}),
+        (Model(name="m", when=NOON), {"name": "m", "when": "2026-01-01T12:00:00+00:00"}),
         (np.float32(1.5), 1.5),
         (np.int64(7), 7),
         (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
