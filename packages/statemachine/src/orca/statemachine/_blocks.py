@@ -119,6 +119,7 @@ class _Splitter:
             self.stack.append((value, position))
         elif value in {"}", "]", ")"}:
             self._closing(value, position)
+            return
         if self.start is None:
             self.start, self.keyword = position, value if kind == "word" else ""
 

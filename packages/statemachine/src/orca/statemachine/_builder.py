@@ -73,6 +73,11 @@ __all__ = ["Builder", "number_value", "string_value"]
 MAX_NUMBER_LENGTH: Final = 60
 """Characters in a number: more than any float or sensible integer has, and far from quadratic conversion."""
 
+MAX_PATH_LENGTH: Final = 32
+"""Names in a path: far deeper than contexts are nested, and building paths stays linear."""
+MAX_REFERENCE_LENGTH: Final = 2000
+"""Characters in a dotted reference to a state, for the same reason."""
+
 _COMPARISONS: Final[dict[str, Any]] = {
     "==": "eq",
     "=": "eq",
@@ -189,7 +194,14 @@ class Builder(Transformer[Token, Any]):
         return Negate(inner, span=inner.span)
 
     def path(self, parts: list[Token]) -> GuardExpression:
-        return VariableRef(tuple(str(part) for part in parts), span=at(parts[0]).to(at(parts[-1])))
+        return VariableRef((str(parts[0]),), span=at(parts[0]))
+
+    def longer_path(self, parts: list[Any]) -> GuardExpression:
+        before: VariableRef = parts[0]
+        if len(before.path) >= MAX_PATH_LENGTH:
+            note("LIMIT_EXCEEDED", f"a path has at most {MAX_PATH_LENGTH} names", at(parts[1]))
+            return before
+        return VariableRef((*before.path, str(parts[1])), span=_cover([before, name(parts[1])]))
 
     def number(self, parts: list[Token]) -> ValueRef:
         return ValueRef("number", number_value(parts[0]), span=at(parts[0]))
@@ -258,6 +270,13 @@ class Builder(Transformer[Token, Any]):
     def ref(self, parts: list[Token]) -> Name:
         return Name(".".join(parts), at(parts[0]).to(at(parts[-1])))
 
+    def longer_ref(self, parts: list[Any]) -> Name:
+        before: Name = parts[0]
+        if len(before.text) > MAX_REFERENCE_LENGTH:
+            note("LIMIT_EXCEEDED", f"a reference has at most {MAX_REFERENCE_LENGTH} characters", at(parts[1]))
+            return before
+        return Name(f"{before.text}.{parts[1]}", before.span.to(at(parts[1])))
+
     def any_source(self, parts: list[Token]) -> Name:
         return name(parts[0])
 
@@ -294,8 +313,8 @@ class Builder(Transformer[Token, Any]):
         return name(parts[0]), parts[1] if len(parts) > 1 else ActionSignature("")
 
     def effect_def(self, parts: list[Any]) -> EffectDef:
-        given, produced = parts[1:] or (None, None)
-        return EffectDef(str(parts[0]), given, produced, span=at(parts[0]))
+        types = [None if kind.name == "_" else kind for kind in parts[1:]] or [None, None]
+        return EffectDef(str(parts[0]), types[0], types[1], span=at(parts[0]))
 
     def indexed(self, parts: list[Token]) -> Name:
         text = str(parts[0]) if len(parts) == 1 else f"{parts[0]}[{parts[1]}]"

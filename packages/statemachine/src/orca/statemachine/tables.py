@@ -101,9 +101,12 @@ class OutputDef:
 
 @dataclass(frozen=True, slots=True)
 class RuleDef:
-    """A row: when every cell holds, the outputs; an output of None is left as it is."""
+    """A row: when every cell holds, the outputs; an output of None is left as it is.
 
-    number: int
+    ``number`` is how the author counts the rule; what it says does not depend on it.
+    """
+
+    number: int = field(compare=False)
     cells: tuple[Cell, ...]
     outputs: tuple[CellValue | None, ...]
     span: Span | None = field(default=None, compare=False, repr=False)
