@@ -1,4 +1,4 @@
-"""What `import` costs: CPU time of each package beyond bare Python, against its budget.
+"""What starting costs: CPU time of each import beyond bare Python, and of `orca --version` in all.
 
     python benchmarks/common/run.py [--quick] [--json FILE] [--check]
 
@@ -17,6 +17,10 @@ import sys
 from pathlib import Path
 
 BUDGET_MS = {"orca.common": 60, "orca.statemachine": 90, "orchestra.sdk": 40, "orca.processor": 60}
+# The whole command, Python included.
+VERSION_COMMAND = "orca --version"
+VERSION_BUDGET_MS = 100
+VERSION_CODE = "import sys; from orca.common.cli import main; sys.exit(main(['--version']))"
 # What must not be loaded by the import alone, because it is heavy and not everybody needs it.
 NOT_LOADED = {
     "orca.common": ["grpc", "httpx", "rich", "structlog", "tenacity", "typer"],
@@ -29,7 +33,7 @@ NOT_LOADED = {
 def cpu_ms(statement: str) -> float:
     """CPU milliseconds of a fresh interpreter that runs one statement."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", statement], check=True)
+    subprocess.run([sys.executable, "-c", statement], check=True, stdout=subprocess.DEVNULL)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return 1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
@@ -44,13 +48,20 @@ def loaded(module: str) -> list[str]:
 
 def measure(rounds: int) -> list[dict[str, object]]:
     """One row per package."""
-    statements = {"": "pass", **{module: f"import {module}" for module in BUDGET_MS}}
+    statements = {"": "pass", VERSION_COMMAND: VERSION_CODE}
+    statements |= {module: f"import {module}" for module in BUDGET_MS}
     samples: dict[str, list[float]] = {module: [] for module in statements}
     for _ in range(rounds):
         for module, statement in statements.items():
             samples[module].append(cpu_ms(statement))
     bare = statistics.median(samples[""])
-    return [
+    command = {
+        "module": VERSION_COMMAND,
+        "cpu_ms": round(statistics.median(samples[VERSION_COMMAND]), 1),
+        "budget_ms": VERSION_BUDGET_MS,
+        "loaded_too_early": [],
+    }
+    return [command] + [
         {
             "module": module,
             "cpu_ms": round(statistics.median(samples[module]) - bare, 1),
