@@ -560,6 +560,7 @@ class Compiled:
             work.count(config.states)
             return config
         work.entered.update(micro.entries)
+        work.arcs.extend(arc.index for arc in micro.arcs)
         if micro.final >= 0:
             work.running = False
         work.count(micro.target.states)

@@ -166,6 +166,8 @@ class Reference:
             work.restore(saved)
             work.running = True
             work.failures.append(undo.signal)
+        else:
+            work.arcs.extend(arc.index for arc in enabled)
         work.count(tuple(sorted(self.configuration)))
 
     def microstep(self, work: Work, enabled: list[Arc], *, initial: bool = False) -> Steps:

@@ -76,9 +76,11 @@ class Work:
         asked_guards: Names of guards that the program answers.
         handling: States whose on_error is being taken in this microstep.
         trail: The configurations after each microstep.
+        arcs: Numbers of the transitions that were taken, in order.
     """
 
     __slots__ = (
+        "arcs",
         "asked_guards",
         "commands",
         "context",
@@ -110,6 +112,7 @@ class Work:
         self.asked_guards = asked_guards
         self.handling: frozenset[int] = frozenset()
         self.trail: list[tuple[int, ...]] = []
+        self.arcs: list[int] = []
 
     def save(self) -> Saved:
         """What a microstep may change, for `restore`."""

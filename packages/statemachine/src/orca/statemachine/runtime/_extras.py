@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import anyio
 
     from orca.common.clock import Clock
-    from orca.statemachine.engine import CancelSend, Config, SendLater, Signal
+    from orca.statemachine.engine import CancelSend, Config, SendLater, Signal, Work
     from orca.statemachine.model import MachineDef
     from orca.statemachine.runtime.machine import OrcaMachine
     from orca.statemachine.runtime.sinks import LogSink
@@ -51,6 +51,7 @@ class Extras:
         migrations: By hash or version of the definition that a snapshot comes from.
         sinks: Where each transition is written.
         strict: Whether handlers get deep copies and nothing may be missing.
+        watch: Called with the work of each macrostep that took a transition (for tests), or None.
         waiters: Who waits for a state: a test and what to set.
         counts: Numbers for `OrcaMachine.statistics`.
         outbox: Whether effects are carried out after the commit.
@@ -83,6 +84,7 @@ class Extras:
         "timer_policy",
         "timers",
         "waiters",
+        "watch",
     )
 
     def __init__(self) -> None:
@@ -106,6 +108,7 @@ class Extras:
         self.sinks: list[LogSink] = []
         self.strict = False
         self.waiters: list[tuple[Callable[[Config], bool], anyio.Event]] = []
+        self.watch: Callable[[Work], None] | None = None
         self.counts: dict[str, int] = {}
         self.outbox = False
         self.effects = 0

@@ -117,6 +117,7 @@ class Macrosteps(Queueing):
         extras.owner = anyio.get_current_task().id
         work = self._work(signal, None)
         work.context = context
+        work.arcs.extend(arc.index for arc in micro.arcs)
         work.commands.extend(cast("tuple[Command, ...]", micro.ops))
         work.entered.update(micro.entries)
         for raised in extras.raised:
@@ -321,6 +322,8 @@ class Macrosteps(Queueing):
     async def _announce(self, work: Work, before: Config, after: Config, previous: Mapping[str, Any]) -> None:
         """Tell everybody who wants to know; none of them can disturb the machine."""
         extras = self._more
+        if extras.watch is not None:
+            extras.watch(work)
         if self._observer is not None:
             await self._tell(self._observer, before, after)
         old, new = str(before.cached), str(after.cached)

@@ -19,7 +19,7 @@ from orca.statemachine.runtime.persistence import check_run_id
 from orca.statemachine.runtime.types import MissingHandlerError, StateValue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
     from orca.common.clock import Clock
@@ -183,9 +183,8 @@ class OrcaMachine(Durable):
         self._arm(extras, plans)
         if plans.start_children:
             await self._change_children(plans)
-        for test, event in extras.waiters:
-            if test(after):
-                event.set()
+        if extras.watch is not None:
+            extras.watch(work)
         if extras.pending:
             await self._deliver_outbox()
         if extras.parent is not None:
@@ -303,6 +302,14 @@ class OrcaMachine(Durable):
                 return decide(item, self.context if context is None else context)
         names = ", ".join(item.name for item in self.definition.tables) or "none"
         raise UsageError(f"machine {self.definition.name!r} has no decision table {table!r}; it has: {names}")
+
+    def watch(self, watcher: Callable[[Work], None] | None) -> None:
+        """Have ``watcher(work)`` called after each macrostep, with what the engine did; None ends it.
+
+        For tests and tools: transitions taken are ``work.arcs``, what was done is ``work.commands``.
+        """
+        self._more.watch = watcher
+        self._gate |= SLOW
 
     def returns(self) -> dict[str, Any]:
         """What the machine hands to its caller: the context fields of its ``returns`` section, as a copy."""
