@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from orca.processor.client import AsyncOrcaClient as AsyncOrcaClient
     from orca.processor.client import EmitWindow as EmitWindow
     from orca.processor.client import OrcaClient as OrcaClient
+    from orca.processor.definition import Dep as Dep
+    from orca.processor.definition import RemoteAlgorithm as RemoteAlgorithm
+    from orca.processor.definition import lookback as lookback
     from orca.processor.errors import BadConfigFile as BadConfigFile
     from orca.processor.errors import BadEnvVar as BadEnvVar
     from orca.processor.errors import BaseOrcaException as BaseOrcaException
@@ -35,6 +38,12 @@ if TYPE_CHECKING:
     from orca.processor.model import ValueResult as ValueResult
     from orca.processor.model import Window as Window
     from orca.processor.model import WindowType as WindowType
+    from orca.processor.params import Dependencies as Dependencies
+    from orca.processor.params import DependencyAlgorithm as DependencyAlgorithm
+    from orca.processor.params import DependencyResult as DependencyResult
+    from orca.processor.params import DependencyResultRow as DependencyResultRow
+    from orca.processor.params import ExecutionParams as ExecutionParams
+    from orca.processor.processor import Processor as Processor
     from orca.processor.records import Emitted as Emitted
     from orca.processor.records import Results as Results
     from orca.processor.records import Run as Run
@@ -50,9 +59,15 @@ __all__ = [
     "CoreError",
     "CoreTimeout",
     "CoreUnreachable",
+    "Dep",
+    "Dependencies",
+    "DependencyAlgorithm",
+    "DependencyResult",
+    "DependencyResultRow",
     "EmitWindow",
     "Emitted",
     "ExecutionError",
+    "ExecutionParams",
     "InvalidAlgorithmArgument",
     "InvalidAlgorithmReturnType",
     "InvalidDefinitions",
@@ -63,6 +78,8 @@ __all__ = [
     "MissingEnvVar",
     "NoneResult",
     "OrcaClient",
+    "Processor",
+    "RemoteAlgorithm",
     "Results",
     "Run",
     "StructResult",
@@ -70,6 +87,7 @@ __all__ = [
     "Window",
     "WindowType",
     "__version__",
+    "lookback",
 ]
 
 __version__ = "0.1.0"
@@ -85,9 +103,15 @@ _HOMES = {
     "CoreError": "orca.processor.errors",
     "CoreTimeout": "orca.processor.errors",
     "CoreUnreachable": "orca.processor.errors",
+    "Dep": "orca.processor.definition",
+    "Dependencies": "orca.processor.params",
+    "DependencyAlgorithm": "orca.processor.params",
+    "DependencyResult": "orca.processor.params",
+    "DependencyResultRow": "orca.processor.params",
     "EmitWindow": "orca.processor.client",
     "Emitted": "orca.processor.records",
     "ExecutionError": "orca.processor.errors",
+    "ExecutionParams": "orca.processor.params",
     "InvalidAlgorithmArgument": "orca.processor.errors",
     "InvalidAlgorithmReturnType": "orca.processor.errors",
     "InvalidDefinitions": "orca.processor.errors",
@@ -98,12 +122,15 @@ _HOMES = {
     "MissingEnvVar": "orca.processor.errors",
     "NoneResult": "orca.processor.model",
     "OrcaClient": "orca.processor.client",
+    "Processor": "orca.processor.processor",
+    "RemoteAlgorithm": "orca.processor.definition",
     "Results": "orca.processor.records",
     "Run": "orca.processor.records",
     "StructResult": "orca.processor.model",
     "ValueResult": "orca.processor.model",
     "Window": "orca.processor.model",
     "WindowType": "orca.processor.model",
+    "lookback": "orca.processor.definition",
 }
 
 

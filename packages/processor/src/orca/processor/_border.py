@@ -25,7 +25,7 @@ from orca.processor.errors import (
 if TYPE_CHECKING:
     import grpc
 
-    from orca.processor.discovery import CoreAddress
+    from orca.processor.discovery import CoreAddress, ProcessorAddress
 
 __all__ = [
     "channel_credentials",
@@ -34,6 +34,7 @@ __all__ = [
     "map_rpc_error",
     "never_sent",
     "open_channel",
+    "server_credentials",
 ]
 
 _KINDS: Final[dict[str, type[CoreError]]] = {
@@ -106,6 +107,19 @@ def channel_credentials(core: CoreAddress) -> grpc.ChannelCredentials:
     import grpc  # noqa: PLC0415
 
     return grpc.ssl_channel_credentials(_read(core.ca_file), _read(core.key_file), _read(core.cert_file))
+
+
+def server_credentials(address: ProcessorAddress) -> grpc.ServerCredentials:
+    """TLS credentials of a processor; with ``ca_file`` clients must show a certificate.
+
+    Raises:
+        BadConfigFile: A file cannot be read.
+    """
+    import grpc  # noqa: PLC0415
+
+    pair = (_read(address.key_file) or b"", _read(address.cert_file) or b"")
+    root = _read(address.ca_file)
+    return grpc.ssl_server_credentials([pair], root, require_client_auth=root is not None)
 
 
 def open_channel(core: CoreAddress, *, asynchronous: bool) -> Any:

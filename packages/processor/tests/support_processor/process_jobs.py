@@ -1,0 +1,28 @@
+"""Algorithms for worker processes, which import them by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from orca.processor.params import ExecutionParams
+
+
+def double(params: ExecutionParams) -> dict[str, Any]:
+    return {"pid": os.getpid(), "asset": params.window.metadata["asset_id"]}
+
+
+def die() -> float:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return 1.0
+
+
+def hang() -> float:
+    time.sleep(600)
+    return 1.0
+
+
+def unpicklable() -> dict[str, Any]:
+    return {"f": lambda: 1}
