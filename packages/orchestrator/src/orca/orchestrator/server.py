@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,6 +11,7 @@ import grpc.aio
 
 from orca.orchestrator import __version__
 from orca.orchestrator.core import Core
+from orca.orchestrator.corefile import write_core_file
 from orca.orchestrator.errors import RunningError
 from orca.orchestrator.health import HealthService
 from orca.orchestrator.rpc import Guard
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from orca.orchestrator.settings import CoreSettings
     from orca.orchestrator.store.port import Store
 
-__all__ = ["CoreServer", "Mounted", "open_core", "read_core_file"]
+__all__ = ["CoreServer", "Mounted", "open_core"]
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,6 @@ class CoreServer:
 
     def write_core_file(self) -> Path:
         """Write ``core.json`` with address, token and pid, readable by the user alone."""
-        path = self.settings.folder / "core.json"
         content = {
             "address": self.address,
             "tls": bool(self.settings.tls_cert),
@@ -141,21 +140,7 @@ class CoreServer:
             "version": __version__,
             "store": self.settings.database.partition("://")[0] or str(self.settings.store_path.absolute()),
         }
-        draft = path.with_name(f"core.json.{os.getpid()}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
-        draft.replace(path)
-        return path
-
-
-def read_core_file(folder: Path) -> dict[str, Any] | None:
-    """What ``core.json`` in a folder says, or None."""
-    try:
-        content: dict[str, Any] = json.loads((folder / "core.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content
+        return write_core_file(self.settings.folder, content)
 
 
 async def open_core(settings: CoreSettings) -> CoreServer:

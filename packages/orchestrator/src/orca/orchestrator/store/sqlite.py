@@ -9,7 +9,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
-from orca.orchestrator.errors import AccessError, ConflictError, NotFoundError, StoreError
+from orca.orchestrator.errors import AccessError, ConflictError, FieldFault, InvalidFieldError, NotFoundError
 from orca.orchestrator.lookback import bounds
 from orca.orchestrator.model import AlgorithmRef, WindowSpan, WindowTypeDef, WindowTypeRef
 from orca.orchestrator.store import migrations, sqlite_ops
@@ -289,7 +289,7 @@ class SqliteStore:
         """Run one statement of a user's on a connection that can only read this file.
 
         Raises:
-            StoreError: It is wrong, writes, reaches for another file, or takes longer than ``timeout_s``.
+            InvalidFieldError: It is wrong, writes, reaches for another file, or takes longer than ``timeout_s``.
         """
         async with self._read_slots:
             return await asyncio.to_thread(self._read_sql, statement, limit, timeout_s)
@@ -304,9 +304,8 @@ class SqliteStore:
             names = [column[0] for column in cursor.description or ()]
             return names, [list(row) for row in cursor.fetchmany(limit)]
         except (sqlite3.Error, sqlite3.Warning) as error:
-            raise StoreError(
-                f"the statement failed: {error}", hint="only one reading statement is allowed"
-            ) from error
+            fault = FieldFault("statement", f"failed: {error}")
+            raise InvalidFieldError((fault,), hint="only one reading statement is allowed") from error
         finally:
             connection.close()
 
@@ -346,6 +345,7 @@ def _backup_target(folder: Path, name: str) -> Path:
     if target.exists():
         raise ConflictError(f"{target} exists", hint="choose another name")
     target.parent.mkdir(parents=True, exist_ok=True)
+    target.touch(mode=0o600)
     return target
 
 

@@ -1,0 +1,43 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from orca.orchestrator.query import QueryClient
+    from orca.processor import wire_query as q
+
+__all__ = ["Core", "Folder", "Json", "Since", "Until", "Watch", "connect", "new_app", "ref_of"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print for programs instead of people.")]
+Core = Annotated[str, typer.Option("--core", help="Address of the core; found by itself otherwise.")]
+Folder = Annotated[Path, typer.Option("--folder", help="Folder of the core.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Print again every second until Ctrl-C.")]
+Since = Annotated[str, typer.Option("--from", help="Start: 2026-01-31T12:00, unix seconds, or -1h.")]
+Until = Annotated[str, typer.Option("--to", help="End, in the same forms.")]
+
+
+def new_app(text: str) -> typer.Typer:
+    """A group of commands; without one of them it prints its help."""
+    return typer.Typer(help=text, no_args_is_help=True, add_completion=False)
+
+
+def connect(core: str) -> QueryClient:
+    """A client of the core that was named or found."""
+    from orca.orchestrator.query import QueryClient  # noqa: PLC0415 - gRPC only when it is used
+
+    return QueryClient(core or None)
+
+
+def ref_of(text: str) -> q.Ref:
+    """``Name`` or ``Name_1.0.0``."""
+    from orca.processor import wire_query as q  # noqa: PLC0415
+
+    name, _, version = text.rpartition("_")
+    if name and version[:1].isdigit():
+        return q.Ref(name=name, version=version)
+    return q.Ref(name=text)
