@@ -53,6 +53,17 @@ def test_an_error_as_json_is_one_line() -> None:
     assert json.loads(out.getvalue())["error"]["message"] == "it\nbroke"
 
 
+def test_an_error_does_not_repeat_a_password_in_an_address() -> None:
+    error = OrcaError("no answer from grpc://me:pw@core:1; is ORCA_TOKEN set?", hint="ping http://me:pw@core")
+    for as_json in (False, True):
+        terminal.ask_for_json(as_json)
+        out = io.StringIO()
+        terminal.print_error(error, file=out)
+        assert "pw" not in out.getvalue()
+        assert "grpc://***@core:1; is ORCA_TOKEN set?" in out.getvalue()
+        assert "http://***@core" in out.getvalue()
+
+
 def test_json_is_indented_for_people_only() -> None:
     value = {"path": Path("a"), "name": "\u00e4"}
     out = Terminal()

@@ -10,15 +10,16 @@ import json
 import re
 import sys
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-# By name: one of the two is installed, and a branch that no interpreter takes twice cannot be covered.
-tomllib: Any = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover  one interpreter takes one of the two
+    import tomli as tomllib
 
 __all__ = ["FILE_SIZE_MAX", "Document", "find_upwards", "read_dotenv", "read_json", "read_pyproject"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["MASK", "SECRET_LENGTH_MIN", "Redactor", "is_secret_name", "redact"]
+__all__ = ["MASK", "SECRET_LENGTH_MIN", "Redactor", "is_secret_name", "redact", "redact_urls"]
 
 #: What stands where a secret stood.
 MASK = "***"
@@ -68,10 +68,18 @@ class Redactor:
         """Return ``text`` with its secrets masked."""
         if self._known is not None:
             text = self._known.sub(MASK, text)
-        if "://" in text:
-            text = _USERINFO.sub(f"{MASK}@", text)
-        text = _SCHEME.sub(rf"\1 {MASK}", text)
+        text = _SCHEME.sub(rf"\1 {MASK}", redact_urls(text))
         return _ASSIGNED.sub(rf"\1{MASK}", text)
+
+
+def redact_urls(text: str) -> str:
+    """Mask the user part of URLs and nothing else: for messages that speak of passwords without telling one.
+
+    Example:
+        >>> redact_urls("no answer from grpc://me:pw@core:1; ORCA_TOKEN: not set")
+        'no answer from grpc://***@core:1; ORCA_TOKEN: not set'
+    """
+    return _USERINFO.sub(f"{MASK}@", text) if "://" in text else text
 
 
 def _forms(secret: str) -> set[str]:

@@ -69,18 +69,24 @@ def print_json(value: object, *, file: TextIO | None = None) -> None:
 def print_error(error: OrcaError, *, file: TextIO | None = None) -> None:
     """Print an error: what happened, then what to do about it; as JSON when that was asked for.
 
+    The user part of URLs is masked: addresses with passwords in them are what errors like to repeat.
+
     Args:
         error: The error.
         file: Where to; standard error when None.
     """
+    from orca.common.redact import redact_urls  # noqa: PLC0415  5 ms that only errors cost
+
     out = file or sys.stderr
     if wants_json():
-        print_json({"error": error.to_json()}, file=out)
+        facts = error.to_json()
+        texts = {name: redact_urls(value) for name, value in facts.items() if isinstance(value, str)}
+        print_json({"error": {**facts, **texts}}, file=out)
         return
     red, cyan, end = ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") if use_color(out) else ("", "", "")
-    out.write(f"{red}error:{end} {error.message}\n")
+    out.write(f"{red}error:{end} {redact_urls(error.message)}\n")
     if error.hint:
-        out.write(f"  {cyan}hint:{end} {error.hint}\n")
+        out.write(f"  {cyan}hint:{end} {redact_urls(error.hint)}\n")
 
 
 def console(*, stderr: bool = False) -> Console:
