@@ -144,7 +144,7 @@ class Durable(Family):
         check_json(self.definition.name, work.context)
         history = tuple(sorted(work.history.items()))
         snapshot = self._describe(work.context, after, history, plans, done=not work.running)
-        entry = {
+        entry: dict[str, Any] = {
             "event": work.signal.name,
             "payload": dict(work.signal.payload),
             "from": str(self.state),
@@ -152,6 +152,8 @@ class Durable(Family):
             "delta": {k: v for k, v in work.context.items() if k not in self.context or self.context[k] != v},
             "removed": [k for k in self.context if k not in work.context],
         }
+        if history:
+            entry["history"] = snapshot["history"]
         await self._store(extras, snapshot, entry)
 
     async def _save_now(self) -> None:

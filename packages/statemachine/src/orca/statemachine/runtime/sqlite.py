@@ -1,0 +1,308 @@
+"""Runs in a SQLite file: snapshot and journal in one commit, many machines in one commit.
+
+One thread writes. It takes everything that waits, commits once and wakes every waiting machine, so that a hundred
+busy machines share the price of one sync. Each machine goes on only when its own snapshot is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import sqlite3
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+import sniffio
+
+from orca.common.errors import OrcaError, UsageError
+from orca.statemachine.runtime.persistence import check_run_id, decode, encode
+from orca.statemachine.runtime.types import ConcurrentUpdateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = ["BATCH_MAX", "SQLiteStore", "StoreClosedError", "StoreError"]
+
+BATCH_MAX: Final = 1_000
+"""How many saves one commit takes: more make a commit no cheaper, and the first would wait for the last."""
+_BUSY_TIMEOUT_S: Final = 10.0
+"""How long to wait for another process that writes to the file."""
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS orca_runs (
+    run_id TEXT PRIMARY KEY, sequence INTEGER NOT NULL, machine TEXT NOT NULL, snapshot TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS orca_journal (
+    run_id TEXT NOT NULL, sequence INTEGER NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (run_id, sequence)
+) WITHOUT ROWID;
+"""
+
+
+class StoreError(OrcaError, OSError):
+    """The store could not write or read; what was being saved is not stored."""
+
+    code = "STORE"
+
+
+class StoreClosedError(StoreError):
+    """The store was closed."""
+
+    code = "STORE_CLOSED"
+
+
+class _Job:
+    """One save that waits for its commit."""
+
+    __slots__ = ("entry", "error", "finished", "machine", "run_id", "sequence", "text", "wake")
+
+    def __init__(self, run_id: str, snapshot: Mapping[str, Any], entry: Mapping[str, Any] | None) -> None:
+        self.run_id = check_run_id(run_id)
+        self.sequence = int(snapshot.get("sequence") or 0)
+        self.machine = str(snapshot.get("machine", ""))
+        self.text = encode(snapshot)
+        self.entry = None if entry is None else json.dumps(entry, separators=(",", ":"), allow_nan=False)
+        self.error: Exception | None = None
+        self.finished = threading.Event()
+        self.wake: Callable[[], object] | None = None
+
+
+class SQLiteStore:
+    """Snapshots and journals of any number of runs in one file.
+
+    It is both a blocking and an asynchronous store, and keeps a journal (see `orca.statemachine.replay`).
+
+    Args:
+        path: The file; made if needed.
+        synchronous: ``FULL`` survives a power cut; ``NORMAL`` may lose the newest commits in one, and is faster.
+
+    Raises:
+        StoreError: The file cannot be opened.
+
+    Example:
+        >>> import tempfile, pathlib
+        >>> with SQLiteStore(pathlib.Path(tempfile.mkdtemp()) / "runs.db") as store:
+        ...     store.save("run-1", {"machine": "M", "sequence": 1, "state": "pending"})
+        ...     store.load("run-1")["state"], store.exists("run-2")
+        ('pending', False)
+    """
+
+    def __init__(self, path: str | Path, *, synchronous: Literal["FULL", "NORMAL"] = "FULL") -> None:
+        if synchronous not in {"FULL", "NORMAL"}:
+            raise UsageError(f"SQLiteStore: synchronous is {synchronous!r}: give FULL or NORMAL")
+        self._path = Path(path)
+        self._synchronous = synchronous
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._reader = self._connect()
+            self._reader.executescript(_SCHEMA)
+        except (sqlite3.Error, OSError) as error:
+            raise StoreError(f"{self._path} cannot be opened: {error}") from error
+        self._path.chmod(0o600)
+        self._thread = threading.Thread(target=self._write, name="orca-sqlite", daemon=True)
+        self._thread.start()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        return connection
+
+    # ---- saving
+
+    def save(self, run_id: str, snapshot: Mapping[str, Any]) -> None:
+        """Keep a snapshot; returns when it is on disk.
+
+        Raises:
+            ConcurrentUpdateError: The stored sequence number is not the one before the snapshot's.
+            StoreError: It could not be written.
+        """
+        job = self._submit(_Job(run_id, snapshot, None))
+        job.finished.wait()
+        if job.error is not None:
+            raise job.error
+
+    async def commit(
+        self, run_id: str, snapshot: Mapping[str, Any], entry: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keep a snapshot and its journal entry in one commit, shared with whoever else is saving.
+
+        Raises:
+            ConcurrentUpdateError: As for `save`.
+            StoreError: As for `save`.
+        """
+        job = _Job(run_id, snapshot, entry)
+        if sniffio.current_async_library() == "asyncio":
+            await self._commit_asyncio(job)
+        else:
+            await self._commit_trio(job)
+        if job.error is not None:
+            raise job.error
+
+    async def _commit_asyncio(self, job: _Job) -> None:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+
+        def set_done() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        job.wake = lambda: loop.call_soon_threadsafe(set_done)
+        self._submit(job)
+        cancelled = False
+        while not done.done():
+            try:
+                await asyncio.shield(done)
+            except asyncio.CancelledError:  # noqa: PERF203
+                # The commit cannot be taken back: it is waited for, and the cancellation follows after it.
+                cancelled = True
+        task = asyncio.current_task()
+        if cancelled and task is not None:
+            task.cancel()
+
+    async def _commit_trio(self, job: _Job) -> None:
+        import trio  # noqa: PLC0415 - only where trio runs already
+
+        token = trio.lowlevel.current_trio_token()
+        done = trio.Event()
+        job.wake = lambda: token.run_sync_soon(done.set)
+        self._submit(job)
+        with trio.CancelScope(shield=True):
+            await done.wait()
+
+    def _submit(self, job: _Job) -> _Job:
+        if self._closed:
+            raise StoreClosedError(f"{self._path} was closed")
+        self._jobs.put(job)
+        return job
+
+    def _write(self) -> None:
+        connection = self._connect()
+        try:
+            while True:
+                batch = self._next_batch()
+                if not batch:
+                    return
+                self._write_batch(connection, batch)
+                for job in batch:
+                    job.finished.set()
+                    if job.wake is not None:
+                        _wake(job.wake)
+        finally:
+            connection.close()
+
+    def _next_batch(self) -> list[_Job]:
+        first = self._jobs.get()
+        if first is None:
+            return []
+        batch = [first]
+        while len(batch) < BATCH_MAX:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._jobs.put(None)
+                break
+            batch.append(job)
+        return batch
+
+    def _write_batch(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in batch:
+                self._write_job(connection, job)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            for job in batch:
+                job.error = StoreError(f"{self._path} cannot be written: {error}")
+
+    def _write_job(self, connection: sqlite3.Connection, job: _Job) -> None:
+        changed = connection.execute(
+            "UPDATE orca_runs SET sequence = ?, machine = ?, snapshot = ? WHERE run_id = ? AND sequence = ?",
+            (job.sequence, job.machine, job.text, job.run_id, job.sequence - 1),
+        ).rowcount
+        if not changed:
+            row = connection.execute(
+                "SELECT sequence FROM orca_runs WHERE run_id = ?", (job.run_id,)
+            ).fetchone()
+            if row is not None:
+                job.error = ConcurrentUpdateError(job.run_id, job.sequence - 1, int(row[0]))
+                return
+            connection.execute(
+                "INSERT INTO orca_runs (run_id, sequence, machine, snapshot) VALUES (?, ?, ?, ?)",
+                (job.run_id, job.sequence, job.machine, job.text),
+            )
+        if job.entry is not None:
+            connection.execute(
+                "INSERT INTO orca_journal (run_id, sequence, entry) VALUES (?, ?, ?)",
+                (job.run_id, job.sequence, job.entry),
+            )
+
+    # ---- reading
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        if self._closed:
+            raise StoreClosedError(f"{self._path} was closed")
+        try:
+            with self._lock:
+                return self._reader.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self._path} cannot be read: {error}") from error
+
+    def load(self, run_id: str) -> dict[str, Any] | None:
+        """The snapshot of a run, or None.
+
+        Raises:
+            SnapshotError: It was changed by something else than this program.
+        """
+        rows = self._rows("SELECT snapshot FROM orca_runs WHERE run_id = ?", check_run_id(run_id))
+        return decode(str(rows[0][0]), f"run {run_id!r} in {self._path}") if rows else None
+
+    def exists(self, run_id: str) -> bool:
+        """Whether a run has a snapshot."""
+        return bool(self._rows("SELECT 1 FROM orca_runs WHERE run_id = ?", check_run_id(run_id)))
+
+    def runs(self, *, limit: int = 1_000) -> list[tuple[str, str, int]]:
+        """Runs in the order of their ids: id, machine, sequence number; at most ``limit``."""
+        rows = self._rows("SELECT run_id, machine, sequence FROM orca_runs ORDER BY run_id LIMIT ?", limit)
+        return [(str(run_id), str(machine), int(sequence)) for run_id, machine, sequence in rows]
+
+    def journal(self, run_id: str) -> list[dict[str, Any]]:
+        """What happened in a run, in order: each entry with its ``sequence``."""
+        rows = self._rows(
+            "SELECT sequence, entry FROM orca_journal WHERE run_id = ? ORDER BY sequence",
+            check_run_id(run_id),
+        )
+        return [{"sequence": number, **cast("dict[str, Any]", json.loads(entry))} for number, entry in rows]
+
+    def close(self) -> None:
+        """Write what waits, then close the file."""
+        if self._closed:
+            return
+        self._closed = True
+        self._jobs.put(None)
+        self._thread.join()
+        with self._lock:
+            self._reader.close()
+
+    def __enter__(self) -> SQLiteStore:  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _wake(wake: Callable[[], object]) -> None:
+    try:
+        wake()
+    except RuntimeError:
+        return  # the event loop ended meanwhile: nobody waits any more
