@@ -209,9 +209,12 @@ class Spool:
         )
 
     def close(self) -> None:
-        """Close the file; the next call opens it again."""
+        """Close the file; the next call opens it again. What is only in memory is gone."""
         with self.lock:
             self.close_locked()
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     def close_locked(self) -> None:
         """Close the file while the caller holds the lock (before a fork)."""

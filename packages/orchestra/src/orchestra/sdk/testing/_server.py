@@ -175,8 +175,12 @@ class WebhookServer:
         self._stopping = threading.Event()
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self._port))
-        listener.listen(128)
+        try:
+            listener.bind(("127.0.0.1", self._port))
+            listener.listen(128)
+        except OSError:
+            listener.close()
+            raise
         self._port = listener.getsockname()[1]
         self._listener = listener
         thread = threading.Thread(target=self._accept, args=(listener, self._stopping), daemon=True)
