@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -171,6 +172,19 @@ def test_an_unknown_command_gets_a_suggestion(capsys: pytest.CaptureFixture[str]
     assert "orca_demo_cli" not in sys.modules
 
 
+def test_a_command_of_a_package_that_is_not_installed_names_that_package(
+    install: Install, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "GROUP", "orca.commands.of.nobody")
+    assert cli.main(["machine", "check"]) == 2
+    assert (
+        capsys.readouterr().err == "error: unknown command `machine`\n  hint: pip install orca-statemachine\n"
+    )
+    install("orca-statemachine", {}, {"other": "x:app"}, group="orca.commands.of.nobody")
+    assert cli.main(["machine"]) == 2
+    assert capsys.readouterr().err == "error: unknown command `machine`\n  hint: orca --help\n"
+
+
 def test_an_unknown_option_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--verison"]) == 2
     assert capsys.readouterr().err == "error: unknown option `--verison`\n  hint: orca --help\n"
@@ -271,6 +285,20 @@ def run_script(text: str, *args: str, env: dict[str, str] | None = None) -> subp
         text=True,
         env={**os.environ, **(env or {})},
     )
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback() -> None:
+    text = (
+        "import sys, signal, typer\nfrom orca.common.cli import run\napp = typer.Typer()\n"
+        "@app.command()\ndef wait() -> None:\n    print('ready', flush=True)\n    signal.pause()\n"
+        "sys.exit(run(app, [], prog='wait'))"
+    )
+    process = run_script(text)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "")
 
 
 def test_a_reader_that_goes_away_is_no_error() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from importlib.metadata import EntryPoint
 
-__all__ = ["GROUP", "find_commands", "load_command", "main", "run"]
+__all__ = ["GROUP", "HOMES", "find_commands", "load_command", "main", "run"]
 
 #: The entry-point group that packages add their commands to.
 GROUP = "orca.commands"
@@ -26,6 +26,21 @@ GROUP = "orca.commands"
 COMPLETE_VARIABLE = "_ORCA_COMPLETE"
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+
+#: Where the commands live that people know from the documentation, for those who have not installed them yet.
+HOMES = {
+    "dev": "orca-orchestrator",
+    "emit": "orca-processor",
+    "init": "orca-processor",
+    "machine": "orca-statemachine",
+    "results": "orca-orchestrator",
+    "runs": "orca-orchestrator",
+    "start": "orca-orchestrator",
+    "status": "orca-orchestrator",
+    "stop": "orca-orchestrator",
+    "sync": "orca-processor",
+    "windows": "orca-orchestrator",
+}
 
 HELP = """\
 usage: orca [--json] COMMAND [ARGUMENTS]
@@ -79,7 +94,7 @@ def _main(args: list[str]) -> int:
         raise UsageError(f"unknown option `{name}`", hint="orca --help")
     commands = find_commands()
     if name not in commands:
-        raise UsageError(f"unknown command `{name}`", hint=_did_you_mean(name, commands))
+        raise UsageError(f"unknown command `{name}`", hint=_what_then(name, commands))
     return run(load_command(commands[name]), args, prog=f"orca {name}")
 
 
@@ -217,7 +232,11 @@ def _asks_for_json(args: Sequence[str]) -> bool:
     return "--json" in own or "--jsonl" in own
 
 
-def _did_you_mean(name: str, commands: Mapping[str, EntryPoint]) -> str:
+def _what_then(name: str, commands: Mapping[str, EntryPoint]) -> str:
+    """Return what helps somebody who asked for a command that is not there."""
+    home = HOMES.get(name)
+    if home and home not in {package_of(entry) for entry in commands.values()}:
+        return f"pip install {home}"
     from difflib import get_close_matches  # noqa: PLC0415  only for typing errors
 
     close = get_close_matches(name, commands, n=1)
