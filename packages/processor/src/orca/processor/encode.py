@@ -6,10 +6,10 @@ import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from orca.processor import messages as wire
-from orca.processor.arrays import single
+from orca.processor.arrays import FLOAT32_MAX
 from orca.processor.convert import EXACT_KEY, failed_result, fill_result
 from orca.processor.failures import too_large
-from orca.processor.model import ArrayResult, NoneResult, ResultKind, StructResult, ValueResult
+from orca.processor.model import ArrayResult, ResultKind, ValueResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["answer", "answer_head", "failure_bytes", "result_bytes"]
 
-_STATUS: Final = bytes((0x08, wire.RESULT_STATUS_SUCEEDED))  # Result.status
-_SINGLE: Final = struct.Struct("<Bf")  # Result.single_value, field 2, four bytes
+_NUMBER: Final = struct.Struct("<2sBf").pack  # Result.status; Result.single_value, field 2, four bytes
+_NUMBERS: Final = (ResultKind.VALUE, ResultKind.NOT_SPECIFIED)
+_STATUS: Final = bytes((0x08, wire.RESULT_STATUS_SUCEEDED))
 _SINGLE_TAG: Final = 0x15
 _STAMP_TAG: Final = b"\x28"  # Result.timestamp
 _OVERHEAD_BYTES: Final = 4096
@@ -46,6 +47,9 @@ def answer_head(exec_id: str) -> bytes:
 
 def answer(head: bytes, algorithm: bytes, result: bytes) -> bytes:
     """A whole ExecutionResult: its head, then algorithm_result with algorithm and result."""
+    one, two = len(algorithm), len(result)
+    if one + two < 124:  # every length takes one byte
+        return b"%b\x1a%c\x0a%c%b\x12%c%b" % (head, one + two + 4, one, algorithm, two, result)
     return head + _field(0x1A, _field(0x0A, algorithm) + _field(0x12, result))
 
 
@@ -56,14 +60,18 @@ def result_bytes(definition: Definition, value: Any, timestamp_s: int) -> bytes:
         ConversionError: The value has another form than announced, or cannot be carried.
     """
     kind = definition.kind
+    if type(value) is ValueResult and kind is ResultKind.VALUE:
+        value = value.value
+    if (
+        type(value) is float
+        and -FLOAT32_MAX < value < FLOAT32_MAX
+        and kind in _NUMBERS
+        and not definition.exact
+    ):
+        return _NUMBER(_STATUS, _SINGLE_TAG, value) + _STAMP_TAG + _varint(timestamp_s)
     if definition.exact:
         plain = value.value if isinstance(value, (ValueResult, ArrayResult)) else value
         value, kind = {EXACT_KEY: plain}, ResultKind.STRUCT
-    if kind is ResultKind.VALUE or (kind is ResultKind.NOT_SPECIFIED and type(value) in {float, int, bool}):
-        if isinstance(value, ValueResult):
-            value = value.value
-        if not isinstance(value, (StructResult, ArrayResult, NoneResult)) and value is not None:
-            return _STATUS + _SINGLE.pack(_SINGLE_TAG, single(value)) + _STAMP_TAG + _varint(timestamp_s)
     message = wire.Result(timestamp=timestamp_s)
     if value is None:
         # A function that may return None, as Optional says, returned it.

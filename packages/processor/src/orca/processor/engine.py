@@ -23,7 +23,7 @@ from orca.processor.lanes import LanePool
 from orca.processor.part import Call, Job, arguments, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from orca.processor.definition import Definition
     from orca.processor.model import Window
@@ -310,15 +310,22 @@ class _Part:
             if definition.executor is not None:
                 self._submit(job, definition, keywords)
                 return True
-            with telemetry.algorithm_span(job.full_name, self.trace) as span:
-                try:
-                    value = definition.function(**keywords)
-                except BaseException as error:
-                    telemetry.mark_failed(span, str(error))
-                    raise
+            value = (
+                definition.function(**keywords)
+                if self.trace is None
+                else self._traced(job, definition, keywords)
+            )
         except BaseException as error:  # noqa: BLE001 - SystemExit of a user's function ends that function only
             return self._raised(job, error)
         return self.succeed(job, value)
+
+    def _traced(self, job: Job, definition: Definition, keywords: dict[str, Any]) -> Any:
+        with telemetry.algorithm_span(job.full_name, self.trace) as span:
+            try:
+                return definition.function(**keywords)
+            except BaseException as error:
+                telemetry.mark_failed(span, type(error).__name__)
+                raise
 
     def _begin(self, job: Job, definition: Definition) -> None:
         if self.log_each:
@@ -437,26 +444,28 @@ class _Part:
 
     def _end(self, job: Job, result: bytes, outcome: str) -> bool:
         ok = outcome == "ok"
+        data = answer(self._head, job.algorithm.SerializeToString(), result)
+        following: Sequence[Job] = ()
         message = wire.Result.FromString(result) if ok and job.dependents else None
         with self._lock:
             if job.ended:
                 return False
             job.ended = True
             job.thread = 0
-            following = [one for one in job.dependents if not one.ended]
-            for one in following:
-                one.waits -= 1
-                if message is not None:
-                    one.handed[job.full_name] = message
-            if ok:
-                following = [one for one in following if not one.waits]
+            if job.dependents:
+                following = _hand_over(job, message)
+            self._answers.append(data)
+            self.open -= 1
+            signal = not self._signalled
+            self._signalled = True
+        if signal:
+            self._soon(self._event.set)
         if job.timer is not None:
             self._soon(job.timer.cancel)
         self.engine.leave(job)
         if self.engine.observe is not None:
             spent_s = time.monotonic() - job.started_s if job.started_s else 0.0
             self.engine.observe(job.full_name, outcome, spent_s)
-        self._deliver(answer(self._head, job.algorithm.SerializeToString(), result))
         for one in following:
             if ok:
                 self.start(one)
@@ -464,12 +473,12 @@ class _Part:
                 self.fail(one, failures.skipped(job.full_name))
         return True
 
-    def _deliver(self, data: bytes) -> None:
-        """Hand an answer to the loop; one wake-up is on its way at most."""
-        with self._lock:
-            self._answers.append(data)
-            self.open -= 1
-            signal = not self._signalled
-            self._signalled = True
-        if signal:
-            self._soon(self._event.set)
+
+def _hand_over(job: Job, result: wire.Result | None) -> Sequence[Job]:
+    """Give a result to the jobs that wait for it; returns those that can begin, or all when there is none."""
+    waiting = [one for one in job.dependents if not one.ended]
+    for one in waiting:
+        one.waits -= 1
+        if result is not None:
+            one.handed = {**(one.handed or {}), job.full_name: result}
+    return waiting if result is None else [one for one in waiting if not one.waits]

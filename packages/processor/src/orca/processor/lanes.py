@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+from queue import Empty, SimpleQueue
 
 __all__ = ["ABANDONED_MAX", "LanePool"]
 
@@ -29,11 +29,12 @@ class LanePool:
     def __init__(self, max_workers: int, *, name: str = "orca-lane") -> None:
         self._max = max_workers
         self._name = name
-        self._jobs: deque[Callable[[], None]] = deque()
-        self._changed = threading.Condition()
+        # The queue of C code: a condition of Python code would cost more than a quick algorithm.
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._abandoned: set[int] = set()
-        self._idle = 0
+        self._open = 0  # jobs that wait or run, without those of abandoned threads
         self._count = 0
         self._closed = False
 
@@ -49,16 +50,15 @@ class LanePool:
 
     def submit(self, job: Callable[[], None]) -> None:
         """Run ``job`` on a thread; it must not raise."""
-        with self._changed:
-            self._jobs.append(job)
-            if self._idle >= len(self._jobs):
-                self._changed.notify()
-            else:
-                self._grow()
+        with self._lock:
+            self._open += 1
+            self._grow()
+        self._jobs.put(job)
 
     def _grow(self) -> None:
-        hanging = min(len(self._abandoned), ABANDONED_MAX)
-        if len(self._threads) - hanging >= self._max or self._closed:
+        """One more thread, when there is work for it and room."""
+        working = len(self._threads) - min(len(self._abandoned), ABANDONED_MAX)
+        if self._open <= working or working >= self._max or self._closed:
             return
         self._count += 1
         thread = threading.Thread(target=self._run, name=f"{self._name}-{self._count}", daemon=True)
@@ -67,33 +67,37 @@ class LanePool:
 
     def abandon(self, thread_id: int) -> None:
         """Give a thread up: its call hangs, and another takes its place until it comes back."""
-        with self._changed:
+        with self._lock:
             self._abandoned.add(thread_id)
-            if self._jobs and not self._idle:
-                self._grow()
+            self._open -= 1
+            self._grow()
 
     def _run(self) -> None:
         mine = threading.get_ident()
         while True:
-            with self._changed:
+            try:
+                job = self._jobs.get(timeout=IDLE_S)
+            except Empty:
+                job = None
+            if job is not None:
+                job()
+            with self._lock:
                 if mine in self._abandoned:
                     # It came back; its substitute is there, so one of the two is too many.
                     self._abandoned.discard(mine)
-                    break
-                self._idle += 1
-                self._changed.wait_for(lambda: self._jobs or self._closed, IDLE_S)
-                self._idle -= 1
-                if not self._jobs:
-                    break
-                job = self._jobs.popleft()
-            job()
-        with self._changed:
-            self._threads.discard(threading.current_thread())
-            if self._jobs and not self._idle:
-                self._grow()
+                    job = None
+                elif job is not None:
+                    self._open -= 1
+                elif not self._jobs.empty() and not self._closed:
+                    continue  # a job came in the very moment of giving up waiting
+                if job is None:
+                    self._threads.discard(threading.current_thread())
+                    self._grow()
+                    return
 
     def close(self) -> None:
         """Let threads end after their jobs; one that hangs does not keep the program alive."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            for _ in self._threads:
+                self._jobs.put(None)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from orca.processor.model import Window, full_name
@@ -170,7 +170,6 @@ def _dependencies(results: dict[str, DependencyResult], lookbacks: frozenset[str
     return Dependencies(results, lookbacks=lookbacks)
 
 
-@dataclass(frozen=True, slots=True)
 class ExecutionParams:
     """All that an execution is about; a function gets it under the parameter name ``params``.
 
@@ -183,14 +182,39 @@ class ExecutionParams:
         window_id: The window's id in our core; empty behind another one.
     """
 
-    window: Window
-    dependencies: Dependencies = field(default_factory=Dependencies)
-    self_results: Sequence[DependencyResultRow] = ()
-    exec_id: str = ""
-    attempt: int = 1
-    window_id: str = ""
-    _shared: SharedCache | None = field(default=None, repr=False, compare=False)
-    _ended: Callable[[], bool] | None = field(default=None, repr=False, compare=False)
+    __slots__ = (
+        "_ended",
+        "_shared",
+        "attempt",
+        "dependencies",
+        "exec_id",
+        "self_results",
+        "window",
+        "window_id",
+    )
+
+    def __init__(  # noqa: PLR0917 - the first two are the published order, the rest is ours
+        self,
+        window: Window,
+        dependencies: Dependencies | None = None,
+        self_results: Sequence[DependencyResultRow] = (),
+        exec_id: str = "",
+        attempt: int = 1,
+        window_id: str = "",
+        shared: SharedCache | None = None,
+        ended: Callable[[], bool] | None = None,
+    ) -> None:
+        self.window = window
+        self.dependencies = dependencies if dependencies is not None else Dependencies()
+        self.self_results = self_results
+        self.exec_id = exec_id
+        self.attempt = attempt
+        self.window_id = window_id
+        self._shared = shared
+        self._ended = ended
+
+    def __repr__(self) -> str:
+        return f"ExecutionParams({self.window!r}, {self.dependencies!r}, attempt={self.attempt})"
 
     @property
     def cancelled(self) -> bool:

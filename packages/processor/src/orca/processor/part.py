@@ -6,7 +6,6 @@ gets the earlier one's result in this process, unless the core has sent that res
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orca.processor import messages as wire
@@ -37,7 +36,9 @@ class Definitions(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
+Row = wire.AlgorithmDependencyResultRow | wire.AlgorithmResult
+
+
 class Job:
     """One algorithm of a call.
 
@@ -45,11 +46,9 @@ class Job:
         full_name: Name and version.
         algorithm: The message that the answer repeats.
         definition: What runs; None when this processor does not have it.
-        given: Dependency results that the core sent.
-        own: The algorithm's own earlier results.
         waits: How many jobs of the same call it still waits for.
         dependents: The jobs that wait for it.
-        handed: Results of this call that it got, by full name.
+        handed: Results of this call that it got, by full name; None before the first.
         entered: It counts against its algorithm's limit.
         ended: Its answer is on its way.
         stop: Ends it while it runs, where that is possible.
@@ -58,22 +57,65 @@ class Job:
         started_s: When it began to run.
     """
 
-    full_name: str
-    algorithm: wire.Algorithm
-    definition: Definition | None
-    given: Iterable[
-        tuple[wire.Algorithm, Iterable[wire.AlgorithmDependencyResultRow | wire.AlgorithmResult]]
-    ] = ()
-    own: Iterable[wire.AlgorithmDependencyResultRow] = ()
-    waits: int = 0
-    dependents: list[Job] = field(default_factory=list["Job"])
-    handed: dict[str, wire.Result] = field(default_factory=dict[str, wire.Result])
-    entered: bool = False
-    ended: bool = False
-    stop: Callable[[], object] | None = None
-    thread: int = 0
-    timer: Any = None
-    started_s: float = 0.0
+    __slots__ = (
+        "_execution",
+        "_results",
+        "algorithm",
+        "definition",
+        "dependents",
+        "ended",
+        "entered",
+        "full_name",
+        "handed",
+        "started_s",
+        "stop",
+        "thread",
+        "timer",
+        "waits",
+    )
+
+    def __init__(
+        self,
+        algorithm: wire.Algorithm,
+        definitions: Definitions,
+        *,
+        execution: wire.ExecuteAlgorithm | None = None,
+        results: Iterable[wire.AlgorithmResult] = (),
+    ) -> None:
+        self.algorithm = algorithm
+        self.full_name = name = f"{algorithm.name}_{algorithm.version}"
+        self.definition = definitions.get(name)
+        self.dependents: tuple[Job, ...] = ()
+        self.handed: dict[str, wire.Result] | None = None
+        self.waits = 0
+        self.entered = self.ended = False
+        self.stop: Callable[[], object] | None = None
+        self.thread = 0
+        self.timer: Any = None
+        self.started_s = 0.0
+        self._execution = execution
+        self._results = results
+
+    @property
+    def given(self) -> Iterable[tuple[wire.Algorithm, Iterable[Row]]]:
+        """Dependency results that the core sent."""
+        if self._execution is not None:
+            return [(one.algorithm, one.result) for one in self._execution.dependencies]
+        return [(one.algorithm, (one,)) for one in self._results]
+
+    @property
+    def own(self) -> Iterable[wire.AlgorithmDependencyResultRow]:
+        """The algorithm's own earlier results."""
+        return self._execution.selfResults if self._execution is not None else ()
+
+    @property
+    def alone(self) -> bool:
+        """Nothing was given to it, so that all such jobs of a call share their parameters."""
+        if self.handed is not None:
+            return False
+        if self._execution is None:
+            return not self._results
+        return not (self._execution.dependencies or self._execution.selfResults)
 
 
 class Call:
@@ -86,7 +128,7 @@ class Call:
         ended: Tells whether nobody waits any more.
     """
 
-    __slots__ = ("_message", "_window", "attempt", "ended", "exec_id", "shared", "window_id")
+    __slots__ = ("_alone", "_message", "_window", "attempt", "ended", "exec_id", "shared", "window_id")
 
     def __init__(
         self,
@@ -98,6 +140,7 @@ class Call:
     ) -> None:
         self._message = request.window
         self._window: Window | None = None
+        self._alone: ExecutionParams | None = None
         self.exec_id = request.exec_id
         attempt = metadata.get(wire.ATTEMPT_KEY, "1")
         self.attempt = int(attempt) if attempt.isdecimal() else 1
@@ -112,48 +155,53 @@ class Call:
             self._window = window_from_wire(self._message)
         return self._window
 
+    @property
+    def alone(self) -> ExecutionParams:
+        """The parameters of algorithms that were given nothing."""
+        if self._alone is None:
+            self._alone = ExecutionParams(
+                self.window,
+                Dependencies(),
+                (),
+                self.exec_id,
+                self.attempt,
+                self.window_id,
+                self.shared,
+                self.ended,
+            )
+        return self._alone
+
 
 def plan(request: wire.ExecutionRequest, definitions: Definitions) -> list[Job]:
     """The jobs of a call, in the core's order, linked where one needs another.
 
     Calls of cores up to 0.10 have their algorithms in field 4 and all results in field 3.
     """
-    jobs = _jobs(request, definitions)
+    jobs = [Job(one.algorithm, definitions, execution=one) for one in request.algorithm_executions]
+    if not jobs and request.algorithms:
+        results = request.algorithm_results
+        jobs = [Job(algorithm, definitions, results=results) for algorithm in request.algorithms]
     if len(jobs) > 1:
         _link(jobs)
     return jobs
 
 
-def _jobs(request: wire.ExecutionRequest, definitions: Definitions) -> list[Job]:
-    jobs: list[Job] = []
-    for execution in request.algorithm_executions:
-        algorithm = execution.algorithm
-        name = full_name(algorithm.name, algorithm.version)
-        given = [(one.algorithm, one.result) for one in execution.dependencies]
-        jobs.append(Job(name, algorithm, definitions.get(name), given, execution.selfResults))
-    if jobs or not request.algorithms:
-        return jobs
-    results = [(one.algorithm, [one]) for one in request.algorithm_results]
-    for algorithm in request.algorithms:
-        name = full_name(algorithm.name, algorithm.version)
-        jobs.append(Job(name, algorithm, definitions.get(name), results))
-    return jobs
-
-
 def _link(jobs: list[Job]) -> None:
-    here = {job.full_name: job for job in jobs}
+    here: dict[str, Job] = {}
     for job in jobs:
-        if job.definition is None:
+        definition = job.definition
+        if definition is None or not definition.dependencies:
             continue
+        here = here or {one.full_name: one for one in jobs}
         sent = {
             full_name(algorithm.name, algorithm.version)
             for algorithm, rows in job.given
             if any(True for _ in rows)
         }
-        for dependency in job.definition.dependencies:
+        for dependency in definition.dependencies:
             earlier = here.get(dependency.full_name)
             if dependency.lookback is None and earlier is not None and dependency.full_name not in sent:
-                earlier.dependents.append(job)
+                earlier.dependents += (job,)
                 job.waits += 1
 
 
@@ -167,9 +215,13 @@ def arguments(job: Job, call: Call) -> dict[str, Any]:
     assert definition is not None
     found: dict[str, Any] = {}
     dependencies: Dependencies | None = None
+    alone = job.alone
     for wanted in definition.inputs:
         if wanted.role == "window":
             found[wanted.name] = call.window
+            continue
+        if alone and wanted.role == "params":
+            found[wanted.name] = call.alone
             continue
         if dependencies is None:
             dependencies = _dependencies(job, call)
@@ -209,7 +261,7 @@ def _read(job: Job, call: Call) -> dict[str, DependencyResult]:
         name = full_name(algorithm.name, algorithm.version)
         about = DependencyAlgorithm(algorithm.name, algorithm.version, algorithm.description)
         found[name] = DependencyResult(about, [_row(row, call) for row in rows])
-    for name, result in job.handed.items():
+    for name, result in (job.handed or {}).items():
         row = DependencyResultRow(call.window, result_value(result))
         if name in found:
             found[name].results.append(row)
@@ -219,7 +271,7 @@ def _read(job: Job, call: Call) -> dict[str, DependencyResult]:
     return found
 
 
-def _row(row: wire.AlgorithmDependencyResultRow | wire.AlgorithmResult, call: Call) -> DependencyResultRow:
+def _row(row: Row, call: Call) -> DependencyResultRow:
     # Results of cores that leave the window out belong to the call's own window.
     window = window_from_wire(row.window) if row.HasField("window") else call.window
     return DependencyResultRow(window, result_value(row.result))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from orca.processor import _border, _log, wire
 from orca.processor.discovery import ProcessorAddress, parse_address
@@ -145,14 +145,21 @@ class Server:
 
 
 def _raw(handler: Any) -> Any:
-    """The same handler, whose answers are bytes already: the engine writes them itself."""
+    """The same handler, whose streams are bytes already: the engine writes them itself."""
     import grpc  # noqa: PLC0415
+
+    known: dict[str, Any] = {}
 
     class Handler(grpc.GenericRpcHandler):
         def service(self, handler_call_details: Any) -> Any:
+            path = handler_call_details.method
+            if path in known:
+                return known[path]
             found: Any = handler.service(handler_call_details)
-            if found is not None and found.response_streaming:
-                return cast("Any", grpc.unary_stream_rpc_method_handler(found.unary_stream))
+            if found is not None:
+                if found.response_streaming:
+                    found = grpc.unary_stream_rpc_method_handler(found.unary_stream)
+                known[path] = found
             return found
 
     return Handler()
