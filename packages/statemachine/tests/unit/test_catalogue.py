@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from orca.common.errors import UsageError
 from orca.statemachine.catalogue import entries, explain
 from orca.statemachine.codes import LOAD_CODES
@@ -37,7 +38,13 @@ def test_the_mended_example_is_clean(code: str) -> None:
 
 MECHANICAL = [
     *("UNKNOWN_STATE", "UNKNOWN_EVENT", "UNKNOWN_GUARD", "UNKNOWN_ACTION", "UNKNOWN_FIELD", "UNKNOWN_EFFECT"),
-    *("NO_INITIAL_STATE", "BARE_DURATION", "SINGLE_EQUALS", "UNKNOWN_ON_DONE_EVENT", "UNKNOWN_ON_ERROR_EVENT"),
+    *(
+        "NO_INITIAL_STATE",
+        "BARE_DURATION",
+        "SINGLE_EQUALS",
+        "UNKNOWN_ON_DONE_EVENT",
+        "UNKNOWN_ON_ERROR_EVENT",
+    ),
     *("HEADING_SKIPPED", "UNKNOWN_SECTION", "UNKNOWN_BULLET", "UNKNOWN_COLUMN", "PROPERTY_INVALID_STATE"),
     *("PROPERTY_INVARIANT_INVALID", "DT_UNKNOWN_CONDITION_COLUMN", "DT_UNKNOWN_ACTION_COLUMN"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from orca.statemachine._scope import nearest
@@ -97,7 +98,8 @@ def describe(fragment: Fragment, error: UnexpectedInput) -> tuple[str, Span, str
     token = cast("Token", cast("Any", error).token) if isinstance(error, UnexpectedToken) else None
     if token is not None and token.type != "$END":
         start = token.start_pos if token.start_pos is not None else 0
-        text = str(token)
+        # After a failure the lexer tries every terminal, so that the token may be longer than what is wrong.
+        text = str(token) if token.type == "STRING" else _piece_at(fragment.text, start)
         end = start + len(text)
     elif token is not None:
         text = ""
@@ -120,6 +122,14 @@ def describe(fragment: Fragment, error: UnexpectedInput) -> tuple[str, Span, str
 def _end_span(fragment: Fragment, start: int) -> Span:
     """The last character of a piece that ends too early, so that the caret has something to point at."""
     return fragment.span(max(0, start - 1), max(start, 0))
+
+
+_PIECE: Final = re.compile(r"[A-Za-z0-9_]+|->|=>|==|!=|<=|>=|&&|\|\||.", re.DOTALL)
+
+
+def _piece_at(text: str, start: int) -> str:
+    match = _PIECE.match(text, start)
+    return match[0] if match is not None else ""
 
 
 def _word_at(text: str, start: int) -> str:

@@ -8,7 +8,7 @@ from orca.statemachine.catalogue.entry import Entry
 
 __all__ = ["ENTRIES"]
 
-_CONDITIONS: Final = "conditions { tier: enum \"gold, silver\" }\n"
+_CONDITIONS: Final = 'conditions { tier: enum "gold, silver" }\n'
 _OUTPUTS: Final = "outputs { discount: int }\n"
 _RULES: Final = 'rules {\n    "gold" -> "10"\n    "silver" -> "5"\n}\n'
 _GOOD: Final = f"decision_table Discount\n{_CONDITIONS}{_OUTPUTS}{_RULES}"
@@ -45,7 +45,7 @@ ENTRIES: Final = (
         "DT_NO_CONDITIONS",
         "a decision table has no conditions",
         "Without conditions every rule always matches: there is nothing to decide.",
-        f"decision_table Discount\n{_OUTPUTS}rules {{ \"-\" -> \"10\" }}",
+        f'decision_table Discount\n{_OUTPUTS}rules {{ "-" -> "10" }}',
         _GOOD,
     ),
     Entry(

@@ -1,0 +1,85 @@
+"""``orca machine check``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from orca.statemachine.cli._inputs import Input
+    from orca.statemachine.load import LoadResult
+
+__all__ = ["add"]
+
+
+def add(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("check")(check)
+
+
+def check(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Files, folders, or - for standard input.")
+    ] = None,
+    *,
+    fix: Annotated[bool, typer.Option("--fix", help="Apply mechanical mends to the files.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    as_sarif: Annotated[bool, typer.Option("--sarif", help="Print a SARIF 2.1.0 log.")] = False,
+) -> int:
+    """Report everything that is wrong with definitions.
+
+    Exit codes: 0 nothing is wrong, 1 something is, 2 wrong usage.
+    """
+    from orca.common.terminal import print_json  # noqa: PLC0415
+    from orca.statemachine.cli._inputs import print_findings, read_inputs, summary  # noqa: PLC0415
+
+    results = [_mended(item) if fix else _loaded(item) for item in read_inputs(paths)]
+    findings = [finding for result in results for finding in result.diagnostics]
+    if as_sarif:
+        from orca.statemachine.catalogue import entries  # noqa: PLC0415
+        from orca.statemachine.sarif import to_sarif  # noqa: PLC0415
+
+        print_json(to_sarif(findings, {code: entry.title for code, entry in entries().items()}))
+    elif as_json:
+        print_json({"files": len(results), "diagnostics": [finding.to_json() for finding in findings]})
+    else:
+        for result in results:
+            print_findings(result, result.diagnostics)
+        sys.stdout.write(f"{summary(len(results), findings)}\n")
+    bad = {"error", "warning"} if strict else {"error"}
+    return 1 if any(finding.severity in bad for finding in findings) else 0
+
+
+def _loaded(item: Input) -> LoadResult:
+    from orca.statemachine.load import load  # noqa: PLC0415
+
+    return load(item.text, item.name, notation=item.notation)
+
+
+MAX_ROUNDS = 5
+"""How often mends are applied: each round may uncover findings that an error hid, and most need one."""
+
+
+def _mended(item: Input) -> LoadResult:
+    """Apply mends until there are none left; a file is written only when something changed."""
+    from orca.statemachine.cli._inputs import Input  # noqa: PLC0415
+    from orca.statemachine.diagnostics import apply_edits  # noqa: PLC0415
+
+    text = item.text
+    result = _loaded(item)
+    for _ in range(MAX_ROUNDS):
+        edits = [edit for finding in result.diagnostics for edit in finding.edits]
+        if not edits:
+            break
+        text = apply_edits(result.source.text, edits)
+        result = _loaded(Input(item.name, text, item.path))
+    if text != item.text:
+        if item.path is not None:
+            item.path.write_bytes(text.encode("utf-8"))
+        else:
+            sys.stderr.write(text)
+    return result
