@@ -46,7 +46,7 @@ def format_text(text: str, name: str = "<string>", *, notation: Notation | None 
         ParseError: The text has errors: what it means is not known.
 
     Example:
-        >>> print(format_text("machine A # the first\\nstate   s[initial]  {}"), end="")
+        >>> print(format_text("machine A # the first\nstate   s[initial]  {}"), end="")
         machine A  # the first
         <BLANKLINE>
         state s [initial]
