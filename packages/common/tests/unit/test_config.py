@@ -296,6 +296,22 @@ def test_settings_made_by_hand_explain_themselves_too() -> None:
     ]
 
 
+def test_settings_are_equal_by_their_values_not_by_their_sources() -> None:
+    loaded = Core.load(environ={"ORCA_CORE_PORT": "5"}, files=False)
+    assert loaded == Core(port=5)
+    assert hash(loaded) == hash(Core(port=5))
+    assert loaded != Core(port=6)
+    assert loaded != Settings()
+    assert loaded != 5
+
+
+def test_a_setting_with_an_alias_is_found_by_its_name() -> None:
+    class Aliased(Settings):
+        port: int = Field(1, alias="portNumber")
+
+    assert Aliased.load(environ={"ORCA_PORT": "5"}, files=False).port == 5
+
+
 def test_settings_are_frozen_and_closed() -> None:
     server = Server()
     with pytest.raises(ValidationError):

@@ -119,7 +119,13 @@ class Settings(BaseModel):
         token = ***  <- environment ORCA_TOKEN
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        validate_default=True,
+        populate_by_name=True,
+    )
 
     env_prefix: ClassVar[str] = "ORCA_"
     section: ClassVar[tuple[str, ...]] = ()
@@ -168,6 +174,13 @@ class Settings(BaseModel):
         for document in documents:
             cls._find_keys(document, found)
         return cls._build(found, faults)
+
+    def __eq__(self, other: object) -> bool:
+        # Pydantic would compare the origins as well; equal values from different files are equal settings.
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
 
     def explain(self) -> list[Origin]:
         """Return every value with its source, in the order of the class; secrets are masked."""
