@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
-__all__: list[str] = []
-
 
 def _refuse_published() -> None:
     """Two distributions that both provide this module overwrite each other's files: say so, do not guess.
@@ -25,3 +23,31 @@ def _refuse_published() -> None:
 
 
 _refuse_published()
+
+from orca_python.main import (  # noqa: E402 - only when this package is the one that provides the module
+    ArrayResult,
+    EmitWindow,
+    ExecutionParams,
+    MetadataField,
+    NoneResult,
+    Processor,
+    StructResult,
+    ValueResult,
+    Window,
+    WindowType,
+    lookback,
+)
+
+__all__ = [
+    "ArrayResult",
+    "EmitWindow",
+    "ExecutionParams",
+    "MetadataField",
+    "NoneResult",
+    "Processor",
+    "StructResult",
+    "ValueResult",
+    "Window",
+    "WindowType",
+    "lookback",
+]
