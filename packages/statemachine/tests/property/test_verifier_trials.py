@@ -1,0 +1,35 @@
+"""The verifier against brute force and against the engine, in the size that the suite can pay."""
+
+from __future__ import annotations
+
+import random
+
+import brute_force as brute
+import verifier_trials as trials
+
+
+def test_no_disagreement_on_all_machines_up_to_three_states() -> None:
+    rng = random.Random(1)
+    tables = [table for count in (1, 2, 3) for table in brute.all_tables(count)]
+    assert len(tables) == 3 + 25 + 729
+    assert sum(trials.check_table(table, rng) for table in tables) > 1000
+
+
+def test_no_disagreement_on_a_sample_of_machines_with_four_states() -> None:
+    rng = random.Random(2)
+    tables = list(brute.all_tables(4))
+    assert len(tables) == 16**4
+    for table in rng.sample(tables, 400):
+        trials.check_table(table, rng, properties=3)
+    for _ in range(400):
+        trials.check_table(brute.random_table(rng, rng.randint(2, 4)), rng, properties=3)
+
+
+def test_every_node_has_a_trace_that_plays_and_no_run_leaves_the_graph() -> None:
+    nodes, steps, machines = 0, 0, 0
+    for seed in range(80):
+        played, walked = trials.check_random(seed)
+        nodes, steps, machines = nodes + played, steps + walked, machines + (played > 0)
+    assert machines > 40
+    assert nodes > 250
+    assert steps > 3000
