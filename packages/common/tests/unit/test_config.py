@@ -310,6 +310,17 @@ def test_a_setting_with_an_alias_is_found_by_its_name() -> None:
         port: int = Field(1, alias="portNumber")
 
     assert Aliased.load(environ={"ORCA_PORT": "5"}, files=False).port == 5
+    with pytest.raises(ConfigError, match=r"environment ORCA_PORT: port is 'x': .*accepted: a whole number"):
+        Aliased.load(environ={"ORCA_PORT": "x"}, files=False)
+
+
+def test_what_is_missing_in_a_section_is_named_with_its_section() -> None:
+    class Keyed(Settings):
+        section = ("core", "store")
+        path: str
+
+    with pytest.raises(ConfigError, match=r"path is missing: set ORCA_PATH, or 'core\.store\.path' in orca"):
+        Keyed.load(environ={}, files=False)
 
 
 def test_settings_are_frozen_and_closed() -> None:

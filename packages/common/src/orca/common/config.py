@@ -125,6 +125,7 @@ class Settings(BaseModel):
         hide_input_in_errors=True,
         validate_default=True,
         populate_by_name=True,
+        loc_by_alias=False,
     )
 
     env_prefix: ClassVar[str] = "ORCA_"
@@ -269,7 +270,8 @@ class Settings(BaseModel):
         form = _faults.accepted_form(node, schema, description=info.description)
         if detail["type"] == "missing" and len(loc) == 1:
             names = ", ".join(_env_names(cls.env_prefix, name, info))
-            return f"{name} is missing: set {names}, or {name!r} in orca.json; accepted: {form}"
+            key = ".".join((*cls.section, name))
+            return f"{name} is missing: set {names}, or {key!r} in orca.json; accepted: {form}"
         entries = found.get(name)
         source = entries[0].source if entries else "default"
         shown = f" is {_shown(name, entries[0].value)}" if entries and _may_be_shown(info, entries[0]) else ""
