@@ -27,10 +27,10 @@ proc = Processor("ml")
 CASES: dict[str, tuple[str, dict[str, str], str, str, str]] = {
     "hosts that begin with g, r, p or c": (
         "0.13.0",
-        {"ORCA_CORE": "grpc://core:50051"},
+        {"ORCA_CORE": "grpc://grid:50051"},
         "from orca_python import envs\nprint(envs.ORCA_CORE)",
-        "ore:50051",
-        "core:50051",
+        "id:50051",
+        "grid:50051",
     ),
     "the external port": (
         "0.13.0",
