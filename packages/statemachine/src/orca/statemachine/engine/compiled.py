@@ -128,10 +128,13 @@ class Config:
         micros: Microsteps by enabled transitions (and history, where it matters).
         stable: Whether no state has an eventless transition.
         quick: For the shell: rows that need nothing special, by event.
+        moves: For the shell: what needs neither guard nor action, by event: target and result. Pairs in one
+            dictionary touch little memory, which is what an event costs in a machine of thousands of states.
         cached: A place for the shell to keep what it derives.
+        described: For the shell: the fixed part of a snapshot.
     """
 
-    __slots__ = ("cached", "leaves", "micros", "quick", "rows", "stable", "states")
+    __slots__ = ("cached", "described", "leaves", "micros", "moves", "quick", "rows", "stable", "states")
 
     def __init__(self, states: tuple[int, ...], leaves: tuple[int, ...], *, stable: bool) -> None:
         self.states = states
@@ -140,7 +143,9 @@ class Config:
         self.rows: dict[str, Row] = {}
         self.micros: dict[tuple[tuple[int, ...], History], Micro] = {}
         self.quick: dict[str, Row] = {}
+        self.moves: dict[str, tuple[Config, object]] = {}
         self.cached: object = None
+        self.described: dict[str, object] | None = None
 
 
 class Compiled:

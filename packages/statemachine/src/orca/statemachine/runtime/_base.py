@@ -216,16 +216,19 @@ class MachineBase:
         gate = self._gate
         if gate < BUSY and not self.event_bus.was_watched:
             config = self._config
+            if not gate:
+                move = config.moves.get(event)  # type: ignore[arg-type]
+                if move is not None:
+                    self._config, result = move
+                    self._seq = seq = self._seq + 1
+                    if not seq & _PAUSE_MASK:
+                        await checkpoint()
+                    return result  # type: ignore[return-value]
             row = config.quick.get(event)  # type: ignore[arg-type]
             if row is not None:
                 micro = row.plain or self._choose(row, payload)
                 if micro is not None:
-                    if gate or (micro.runs and self._handlers is not None):
-                        result = await self._act(config, micro, event, payload)
-                    else:
-                        self._config = micro.target
-                        self._seq += 1
-                        result = cast("TransitionResult", micro.cached)
+                    result = await self._act(config, micro, event, payload)
                     if not self._seq & _PAUSE_MASK:
                         await checkpoint()
                     return result
@@ -312,6 +315,8 @@ class MachineBase:
             result_of(self._engine, config, micro)
         if micros:
             config.quick[event] = row
+        if row.plain is not None and not row.plain.runs:
+            config.moves[event] = (row.plain.target, row.plain.cached)
 
     # ---- what the next layers do
 

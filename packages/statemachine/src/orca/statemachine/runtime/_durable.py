@@ -28,7 +28,7 @@ from orca.statemachine.runtime.types import Effect, EffectStatus, mapping_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orca.statemachine.engine import Config, Work
+    from orca.statemachine.engine import Config, Signal, Work
     from orca.statemachine.runtime._extras import Extras, Migration
 
 __all__ = ["Durable"]
@@ -81,33 +81,56 @@ class Durable(Family):
         *,
         done: bool,
     ) -> dict[str, Any]:
-        plan, extras = self._engine.plan, self._more
-        nodes = plan.nodes
-        gone = {*plans.stop_children, *plans.start_children}
-        children = {path: child.snapshot() for path, child in extras.children.items() if path not in gone}
-        return {
-            "schema": SNAPSHOT_SCHEMA,
-            "machine": self.definition.name,
-            "definition_version": self.definition.version,
-            "definition_hash": self.definition_hash,
-            "state": tree_of(plan, config.states),
-            "configuration": [nodes[s].path for s in config.states],
-            "status": "done" if done else "running",
-            "context": context,
-            "history": {nodes[h].path: [nodes[s].path for s in states] for h, states in history},
-            "timers": self._describe_timers(extras, plans),
-            "delayed": self._describe_delayed(extras, plans),
-            "children": children,
-            "active_invoke": next(iter(children), None),
-            "queue": [
+        extras = self._more
+        nodes = self._engine.plan.nodes
+        snapshot = self._describe_place(config)
+        snapshot["context"] = context
+        snapshot["timestamp"] = extras.clock.now()
+        if done:
+            snapshot["status"] = "done"
+        if history:
+            snapshot["history"] = {nodes[h].path: [nodes[s].path for s in states] for h, states in history}
+        if extras.timers or extras.delayed or plans.start_timers or plans.later:
+            snapshot["timers"] = self._describe_timers(extras, plans)
+            snapshot["delayed"] = self._describe_delayed(extras, plans)
+        if extras.children:
+            gone = {*plans.stop_children, *plans.start_children}
+            children = {path: child.snapshot() for path, child in extras.children.items() if path not in gone}
+            snapshot["children"] = children
+            snapshot["active_invoke"] = next(iter(children), None)
+        if self._queue:
+            snapshot["queue"] = [
                 {"event": t.signal.name, "payload": dict(t.signal.payload)}
-                for t in self._queue or ()
+                for t in self._queue
                 if t.woken is None
-            ],
-            "outbox": list(extras.pending),
-            "sequence": extras.saved,
-            "timestamp": extras.clock.now(),
-        }
+            ]
+        if extras.pending:
+            snapshot["outbox"] = list(extras.pending)
+        snapshot["sequence"] = extras.saved
+        return snapshot
+
+    def _describe_place(self, config: Config) -> dict[str, Any]:
+        """What a snapshot says of a configuration, with nothing running; made once."""
+        if config.described is None:
+            plan = self._engine.plan
+            config.described = {
+                "schema": SNAPSHOT_SCHEMA,
+                "machine": self.definition.name,
+                "definition_version": self.definition.version,
+                "definition_hash": self.definition_hash,
+                "state": tree_of(plan, config.states),
+                "configuration": [plan.nodes[s].path for s in config.states],
+                "status": "running",
+                "context": {},
+                "history": {},
+                "timers": {},
+                "delayed": [],
+                "children": {},
+                "active_invoke": None,
+                "queue": [],
+                "outbox": [],
+            }
+        return config.described.copy()
 
     def _describe_timers(self, extras: Extras, plans: Plans) -> dict[str, float]:
         remaining: dict[str, float] = {}
@@ -155,6 +178,26 @@ class Durable(Family):
         if history:
             entry["history"] = snapshot["history"]
         await self._store(extras, snapshot, entry)
+
+    async def _save_plain(
+        self, before: Config, after: Config, context: dict[str, Any], signal: Signal
+    ) -> None:
+        old = self.context
+        if context is not old:
+            check_json(self.definition.name, context)
+        snapshot = self._describe(context, after, self._history, Plans(None, []), done=False)
+        entry: dict[str, Any] = {
+            "event": signal.name,
+            "payload": dict(signal.payload),
+            "from": str(before.cached),
+            "to": str(after.cached),
+            "delta": {k: v for k, v in context.items() if k not in old or old[k] != v},
+        }
+        if len(context) < len(old) or any(k not in context for k in old):
+            entry["removed"] = [k for k in old if k not in context]
+        if self._history:
+            entry["history"] = snapshot["history"]
+        await self._store(self._more, snapshot, entry)
 
     async def _save_now(self) -> None:
         extras = self._more

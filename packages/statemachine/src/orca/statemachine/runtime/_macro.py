@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from orca.statemachine.engine.types import Command, Reply, Request
     from orca.statemachine.engine.work import Steps
     from orca.statemachine.runtime._extras import Extras
+    from orca.statemachine.runtime.handlers import Bound
     from orca.statemachine.runtime.timers import Timer
 
 __all__ = ["SAVE", "Macrosteps", "Plans"]
@@ -94,8 +95,13 @@ class Macrosteps(Queueing):
         if signal.name == SAVE:
             await self._save_now()
             return self._not_taken(signal, "ignored", ("", ""))
-        work = self._work(signal, bind)
         config = self._config
+        if bind is None and self._is_plain(extras):
+            row = config.quick.get(signal.name)
+            micro = None if row is None else row.plain or self._choose(row, signal.payload)
+            if micro is not None:
+                return await self._act_stored(config, micro, signal)
+        work = self._work(signal, bind)
         pending = list(extras.pending)
         extras.effects = 0
         try:
@@ -110,6 +116,54 @@ class Macrosteps(Queueing):
             await self._merge(work)
         extras.counts[work.verdict] = extras.counts.get(work.verdict, 0) + 1
         return self._not_taken(signal, work.verdict, work.failed_guard)
+
+    def _is_plain(self, extras: Extras) -> bool:
+        """Whether nothing but the store needs the long way."""
+        handlers = self._handlers
+        return not (
+            extras.persistence is None
+            or extras.strict
+            or extras.sinks
+            or extras.outbox
+            or extras.waiters
+            or extras.watch is not None
+            or self.event_bus.was_watched
+            or (handlers is not None and handlers.guards)
+        )
+
+    async def _act_stored(self, config: Config, micro: Micro, signal: Signal) -> TransitionResult:
+        """A plain microstep of a stored machine: actions on a copy of the context, save, commit."""
+        context = self.context
+        try:
+            if micro.runs and self._handlers is not None:
+                context = context.copy()
+                for request in micro.runs:
+                    bound = self._handlers.actions.get(request.action)
+                    if bound is not None:
+                        await self._run_plain(bound, request, context, signal)
+                extras = self._more
+                if extras.raised or extras.later:
+                    return await self._carry_on(micro, context, signal)
+            await self._save_plain(config, micro.target, context, signal)
+        except BaseException:
+            self._forget_sent()
+            raise
+        self._config, self.context = micro.target, context
+        self._seq += 1
+        if self._observer is not None:
+            await self._tell(self._observer, config, micro.target)
+        return cast("TransitionResult", micro.cached)
+
+    async def _run_plain(self, bound: Bound, request: Run, context: dict[str, Any], signal: Signal) -> None:
+        try:
+            reply = call(bound, context, signal.payload)
+            if reply is not None:
+                if type(reply) is not dict:
+                    reply = await self._settle(reply)
+                if reply:
+                    context.update(cast("dict[str, Any]", reply))
+        except Exception as error:
+            raise self._action_failed(request, signal.name, error) from error
 
     async def _carry_on(self, micro: Micro, context: dict[str, Any], signal: Signal) -> TransitionResult:
         """The rest of a macrostep that began the short way, when its actions raised events."""
@@ -359,6 +413,11 @@ class Macrosteps(Queueing):
     # ---- what the next layers do
 
     async def _save(self, work: Work, after: Config, plans: Plans) -> None:
+        raise NotImplementedError
+
+    async def _save_plain(
+        self, before: Config, after: Config, context: dict[str, Any], signal: Signal
+    ) -> None:
         raise NotImplementedError
 
     async def _change_children(self, plans: Plans) -> None:

@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 import sniffio
 
 from orca.common.errors import OrcaError, UsageError
-from orca.statemachine.runtime.persistence import check_run_id, decode, encode
+from orca.statemachine.runtime.persistence import check_run_id, decode, dumps, encode
 from orca.statemachine.runtime.types import ConcurrentUpdateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["BATCH_MAX", "SQLiteStore", "StoreClosedError", "StoreError"]
+__all__ = ["BATCH_MAX", "CHUNK", "SQLiteStore", "StoreClosedError", "StoreError"]
 
 BATCH_MAX: Final = 1_000
 """How many saves one commit takes: more make a commit no cheaper, and the first would wait for the last."""
+CHUNK: Final = 64
+"""How many runs one statement saves: SQLite allows 999 values in its oldest builds, and a run takes four."""
 _BUSY_TIMEOUT_S: Final = 10.0
 """How long to wait for another process that writes to the file."""
 
@@ -55,17 +57,19 @@ class StoreClosedError(StoreError):
 class _Job:
     """One save that waits for its commit."""
 
-    __slots__ = ("entry", "error", "finished", "machine", "run_id", "sequence", "text", "wake")
+    __slots__ = ("entry", "error", "finished", "loop", "machine", "run_id", "sequence", "text", "written")
 
     def __init__(self, run_id: str, snapshot: Mapping[str, Any], entry: Mapping[str, Any] | None) -> None:
-        self.run_id = check_run_id(run_id)
+        self.run_id = run_id
         self.sequence = int(snapshot.get("sequence") or 0)
         self.machine = str(snapshot.get("machine", ""))
         self.text = encode(snapshot)
-        self.entry = None if entry is None else json.dumps(entry, separators=(",", ":"), allow_nan=False)
+        self.entry = None if entry is None else dumps(entry)
         self.error: Exception | None = None
-        self.finished = threading.Event()
-        self.wake: Callable[[], object] | None = None
+        self.written = False
+        self.finished: Callable[[], object] | None = None
+        """Called when it is written; in the thread of ``loop`` where there is one."""
+        self.loop: asyncio.AbstractEventLoop | None = None
 
 
 class SQLiteStore:
@@ -123,8 +127,11 @@ class SQLiteStore:
             ConcurrentUpdateError: The stored sequence number is not the one before the snapshot's.
             StoreError: It could not be written.
         """
-        job = self._submit(_Job(run_id, snapshot, None))
-        job.finished.wait()
+        job = _Job(check_run_id(run_id), snapshot, None)
+        finished = threading.Event()
+        job.finished = finished.set
+        self._submit(job)
+        finished.wait()
         if job.error is not None:
             raise job.error
 
@@ -146,24 +153,25 @@ class SQLiteStore:
             raise job.error
 
     async def _commit_asyncio(self, job: _Job) -> None:
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-
-        def set_done() -> None:
-            if not done.done():
-                done.set_result(None)
-
-        job.wake = lambda: loop.call_soon_threadsafe(set_done)
-        self._submit(job)
+        loop = job.loop = asyncio.get_running_loop()
         cancelled = False
-        while not done.done():
+        waiting: asyncio.Future[None] = loop.create_future()
+
+        def finish() -> None:
+            if not waiting.done():
+                waiting.set_result(None)
+
+        job.finished = finish
+        self._submit(job)
+        while not job.written:
             try:
-                await asyncio.shield(done)
+                await waiting
             except asyncio.CancelledError:  # noqa: PERF203
                 # The commit cannot be taken back: it is waited for, and the cancellation follows after it.
                 cancelled = True
-        task = asyncio.current_task()
-        if cancelled and task is not None:
+                waiting = loop.create_future()
+        task = asyncio.current_task() if cancelled else None
+        if task is not None:
             task.cancel()
 
     async def _commit_trio(self, job: _Job) -> None:
@@ -171,7 +179,7 @@ class SQLiteStore:
 
         token = trio.lowlevel.current_trio_token()
         done = trio.Event()
-        job.wake = lambda: token.run_sync_soon(done.set)
+        job.finished = lambda: token.run_sync_soon(done.set)
         self._submit(job)
         with trio.CancelScope(shield=True):
             await done.wait()
@@ -190,10 +198,7 @@ class SQLiteStore:
                 if not batch:
                     return
                 self._write_batch(connection, batch)
-                for job in batch:
-                    job.finished.set()
-                    if job.wake is not None:
-                        _wake(job.wake)
+                _finish(batch)
         finally:
             connection.close()
 
@@ -216,8 +221,8 @@ class SQLiteStore:
     def _write_batch(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for job in batch:
-                self._write_job(connection, job)
+            for start in range(0, len(batch), CHUNK):
+                self._write_chunk(connection, batch[start : start + CHUNK])
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:
@@ -225,27 +230,27 @@ class SQLiteStore:
             for job in batch:
                 job.error = StoreError(f"{self._path} cannot be written: {error}")
 
-    def _write_job(self, connection: sqlite3.Connection, job: _Job) -> None:
-        changed = connection.execute(
-            "UPDATE orca_runs SET sequence = ?, machine = ?, snapshot = ? WHERE run_id = ? AND sequence = ?",
-            (job.sequence, job.machine, job.text, job.run_id, job.sequence - 1),
-        ).rowcount
-        if not changed:
-            row = connection.execute(
-                "SELECT sequence FROM orca_runs WHERE run_id = ?", (job.run_id,)
-            ).fetchone()
-            if row is not None:
-                job.error = ConcurrentUpdateError(job.run_id, job.sequence - 1, int(row[0]))
-                return
-            connection.execute(
-                "INSERT INTO orca_runs (run_id, sequence, machine, snapshot) VALUES (?, ?, ?, ?)",
-                (job.run_id, job.sequence, job.machine, job.text),
-            )
-        if job.entry is not None:
-            connection.execute(
-                "INSERT INTO orca_journal (run_id, sequence, entry) VALUES (?, ?, ?)",
-                (job.run_id, job.sequence, job.entry),
-            )
+    def _write_chunk(self, connection: sqlite3.Connection, chunk: list[_Job]) -> None:
+        """Save a chunk with one statement; only if somebody else saved one of its runs, one by one."""
+        connection.execute("SAVEPOINT chunk")
+        if _upsert(connection, chunk) == len(chunk):
+            noted = chunk
+        else:
+            connection.execute("ROLLBACK TO chunk")
+            noted = [job for job in chunk if self._write_one(connection, job)]
+        connection.execute("RELEASE chunk")
+        entries = [job for job in noted if job.entry is not None]
+        if entries:
+            rows = ",".join(["(?,?,?)"] * len(entries))
+            values = [value for job in entries for value in (job.run_id, job.sequence, job.entry)]
+            connection.execute(f"INSERT INTO orca_journal (run_id, sequence, entry) VALUES {rows}", values)  # noqa: S608
+
+    def _write_one(self, connection: sqlite3.Connection, job: _Job) -> bool:
+        if _upsert(connection, [job]):
+            return True
+        row = connection.execute("SELECT sequence FROM orca_runs WHERE run_id = ?", (job.run_id,)).fetchone()
+        job.error = ConcurrentUpdateError(job.run_id, job.sequence - 1, int(row[0]))
+        return False
 
     # ---- reading
 
@@ -301,8 +306,36 @@ class SQLiteStore:
         self.close()
 
 
-def _wake(wake: Callable[[], object]) -> None:
-    try:
-        wake()
-    except RuntimeError:
-        return  # the event loop ended meanwhile: nobody waits any more
+def _upsert(connection: sqlite3.Connection, jobs: list[_Job]) -> int:
+    """How many of the jobs were saved: those whose number follows the stored one, or that are the first."""
+    rows = ",".join(["(?,?,?,?)"] * len(jobs))
+    values = [value for job in jobs for value in (job.run_id, job.sequence, job.machine, job.text)]
+    # Only question marks are put together here; every value is bound.
+    return connection.execute(
+        f"INSERT INTO orca_runs AS r (run_id, sequence, machine, snapshot) VALUES {rows} "  # noqa: S608
+        "ON CONFLICT (run_id) DO UPDATE SET sequence = excluded.sequence, machine = excluded.machine, "
+        "snapshot = excluded.snapshot WHERE r.sequence = excluded.sequence - 1",
+        values,
+    ).rowcount
+
+
+def _finish(batch: list[_Job]) -> None:
+    """Wake who waits: everybody in one event loop by one call."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Job]] = {}
+    for job in batch:
+        if job.loop is not None:
+            by_loop.setdefault(job.loop, []).append(job)
+        else:
+            _finish_all([job])
+    for loop, jobs in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_finish_all, jobs)
+        except RuntimeError:  # noqa: PERF203
+            continue  # the event loop ended meanwhile: nobody waits any more
+
+
+def _finish_all(jobs: list[_Job]) -> None:
+    for job in jobs:
+        job.written = True
+        if job.finished is not None:
+            job.finished()
