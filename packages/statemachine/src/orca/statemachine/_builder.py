@@ -7,6 +7,7 @@ no state of their own; the piece that is parsed is in `FRAGMENT`.
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from lark import Token, Transformer
@@ -44,7 +45,6 @@ from orca.statemachine.model import (
     Parameter,
     ReturnDef,
     TypeRef,
-    freeze,
 )
 from orca.statemachine.syntax import (
     FRAGMENT,
@@ -212,8 +212,8 @@ class Builder(Transformer[Token, Any]):
     def boolean(self, parts: list[Token]) -> ValueRef:
         return ValueRef("boolean", parts[0] == "true", span=at(parts[0]))
 
-    def null(self, _parts: list[Token]) -> ValueRef:
-        return ValueRef("null", None)
+    def null(self, parts: list[Token]) -> ValueRef:
+        return ValueRef("null", None, span=at(parts[0]))
 
     # ---- values ----
 
@@ -224,14 +224,16 @@ class Builder(Transformer[Token, Any]):
         return ValueRef("number", -number_value(parts[-1]), span=at(parts[-1]))
 
     def list_value(self, parts: list[Any]) -> RawDefault:
-        return RawDefault(tuple(_plain(part) for part in parts), FRAGMENT.get().whole())
+        items = (_plain(part) for part in parts if not isinstance(part, Token))
+        return RawDefault(tuple(items), at(parts[0]).to(at(parts[-1])))
 
     def pair(self, parts: list[Any]) -> tuple[str, FrozenValue]:
         key = parts[0]
         return (string_value(key) if key.type == "STRING" else str(key)), _plain(parts[1])
 
-    def map_value(self, parts: list[tuple[str, FrozenValue]]) -> RawDefault:
-        return RawDefault(freeze(dict(parts)), FRAGMENT.get().whole())
+    def map_value(self, parts: list[Any]) -> RawDefault:
+        pairs: list[tuple[str, FrozenValue]] = [part for part in parts if not isinstance(part, Token)]
+        return RawDefault(MappingProxyType(dict(pairs)), at(parts[0]).to(at(parts[-1])))
 
     # ---- types ----
 
@@ -251,7 +253,7 @@ class Builder(Transformer[Token, Any]):
         return str(parts[0]), parts[1]
 
     def record_type(self, parts: list[tuple[str, TypeRef]]) -> TypeRef:
-        return TypeRef("record", members=tuple(parts), span=FRAGMENT.get().whole())
+        return TypeRef("record", members=tuple(parts))
 
     def optional_record(self, parts: list[tuple[str, TypeRef]]) -> TypeRef:
         return replace(self.record_type(parts), optional=True)

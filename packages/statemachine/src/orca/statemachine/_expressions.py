@@ -77,6 +77,8 @@ class ExpressionResolver:
         return node if isinstance(node, ValueRef) else self._boolean(node, code)
 
     def _boolean(self, node: GuardExpression, code: str) -> GuardExpression:
+        if isinstance(node, GuardTrue | GuardFalse | GuardRef):
+            return node
         if isinstance(node, VariableRef) and len(node.path) == 1 and node.path[0] in self._guards:
             return GuardRef(node.path[0], span=node.span)
         if isinstance(node, ValueRef) and node.type == "boolean":

@@ -25,7 +25,7 @@ _KEYWORDS: Final[dict[str, str]] = {
     "_AND": "`and`",
     "_NOT": "`not`",
     "_IS": "`is`",
-    "_NULL": "`null`",
+    "NULL": "`null`",
     "_IN_LIST": "`in [`",
     "_IN_STATE": "`in`",
     "CMP": "a comparison",

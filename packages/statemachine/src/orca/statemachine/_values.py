@@ -11,9 +11,22 @@ from orca.statemachine.model import FrozenValue, TypeRef
 if TYPE_CHECKING:
     from orca.statemachine.syntax import RawDefault
 
-__all__ = ["DURATION_UNITS", "BadValue", "duration_ms", "fit", "format_duration", "infer"]
+__all__ = [
+    "DURATION_UNITS",
+    "MAX_VALUE_DEPTH",
+    "BadValue",
+    "duration_ms",
+    "fit",
+    "format_duration",
+    "infer",
+    "type_depth",
+    "value_depth",
+]
 
 DURATION_UNITS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+MAX_VALUE_DEPTH: Final = 32
+"""Levels of types and defaults: printing and comparing descend once for each."""
+
 _DURATION: Final = re.compile(r"(\d{1,15})(?:\.(\d{1,6}))?[ \t]*([A-Za-z]*)")
 
 
@@ -57,6 +70,32 @@ def format_duration(milliseconds: int) -> str:
         if milliseconds % size == 0:
             return f"{milliseconds // size}{unit}"
     return f"{milliseconds}ms"
+
+
+def type_depth(kind: TypeRef) -> int:
+    """How deep a type is nested."""
+    deepest = 0
+    pending = [(kind, 1)]
+    while pending:
+        current, level = pending.pop()
+        deepest = max(deepest, level)
+        pending.extend((inner, level + 1) for inner in current.args)
+        pending.extend((inner, level + 1) for _, inner in current.members)
+    return deepest
+
+
+def value_depth(value: FrozenValue) -> int:
+    """How deep a value is nested."""
+    deepest = 0
+    pending: list[tuple[FrozenValue, int]] = [(value, 1)]
+    while pending:
+        current, level = pending.pop()
+        deepest = max(deepest, level)
+        if isinstance(current, tuple):
+            pending.extend((inner, level + 1) for inner in current)
+        elif isinstance(current, Mapping):
+            pending.extend((inner, level + 1) for inner in current.values())
+    return deepest
 
 
 def infer(value: FrozenValue) -> TypeRef:

@@ -109,13 +109,13 @@ class _Recovery:
             return found
         if self.report.full:
             return None
+        if block.keyword == "state":
+            return self._state(block)
         if block.body is None:
             fault(block.fragment, start, self.report)
             return None
         if block.keyword in _ROWS:
             return self._section(block)
-        if block.keyword == "state":
-            return self._state(block)
         if block.keyword == "contains":
             return Contents(self._items(block.body))
         if block.keyword == "parallel":
@@ -140,7 +140,6 @@ class _Recovery:
         return section
 
     def _state(self, block: Block) -> RawState | None:
-        assert block.body is not None
         head = block.head
         found, error = try_parse(head, "state")
         state: RawState = found
@@ -153,7 +152,7 @@ class _Recovery:
             state = RawState(Name(match[1], span), span)
         else:
             self.report.take(head.notes)
-        for item in self._items(block.body):
+        for item in self._items(block.body) if block.body is not None else ():
             add_to_state(state, item)
         return state
 

@@ -32,6 +32,7 @@ __all__ = [
 Notation: TypeAlias = Literal["brace", "markdown"]
 
 _MARKDOWN_HEADING: Final = re.compile(r"^ {0,3}#[ \t]+(machine|decision_table)\b", re.MULTILINE)
+_LONE_RETURN: Final = re.compile(r"\r(?!\n)")
 _BRACE_UNIT: Final = re.compile(r"^[ \t]*(machine|decision_table)[ \t]+[A-Za-z_]", re.MULTILINE)
 
 
@@ -78,7 +79,8 @@ def load(text: str, name: str = "<string>", *, notation: Notation | None = None)
         name: What diagnostics call it.
         notation: The notation, when it is known.
     """
-    source = SourceText(text.removeprefix("\ufeff"), name)
+    # A carriage return alone ends a line too; replacing it moves no character.
+    source = SourceText(_LONE_RETURN.sub("\n", text.removeprefix("\ufeff")), name)
     notation = notation or notation_of(source.text)
     report = Report(source)
     units = _parse(source, report, notation)

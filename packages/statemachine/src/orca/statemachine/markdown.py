@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from orca.statemachine._assemble import Bullet, Section, add_bullet, annotate
 from orca.statemachine._faults import MAX_TEXT_LENGTH, fault, try_parse
@@ -21,6 +21,7 @@ __all__ = ["parse_markdown"]
 
 _UNIT: Final = re.compile(r"(machine|decision_table)\b[ \t]*(.*)")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SIMPLE_STATE: Final = re.compile(r"state[ \t]+([A-Za-z_][A-Za-z0-9_]*)[ \t]*(?:\[(initial|final)\])?[ \t]*")
 _WORD: Final = re.compile(r"[A-Za-z_]+")
 _BULLET: Final = re.compile(r"([A-Za-z_]+)[ \t]*:")
 _STATE_BULLETS: Final = (
@@ -100,8 +101,18 @@ class _Reader:
     def _place(self, keyword: str, level: int, text: Fragment) -> None:
         """A state or a region: its level, or a dotted name, says where it belongs."""
         self.section = "state"
-        found, error = try_parse(text, f"{keyword}_heading")
-        self.report.take(text.notes)
+        simple = _SIMPLE_STATE.fullmatch(text.text)
+        error = None
+        found: Any = None
+        if simple is not None:
+            # What most headings say needs no parser.
+            found = (Name(simple[1], text.span(simple.start(1), simple.end(1))), [], None)
+            if simple[2]:
+                mark = Name(simple[2], text.span(simple.start(2), simple.end(2)))
+                found = (found[0], [(simple[2], mark, "")], None)
+        else:
+            found, error = try_parse(text, f"{keyword}_heading")
+            self.report.take(text.notes)
         if error is not None:
             fault(text, f"{keyword}_heading", self.report)
             match = re.match(r"(?:state|region)[ \t]+([A-Za-z_][A-Za-z0-9_.]*)", text.text)
@@ -116,11 +127,11 @@ class _Reader:
         while self.stack and self.stack[-1][0] >= level:
             self.stack.pop()
         parent = self._parent(name, level)
-        simple = Name(name.text.rpartition(".")[2], name.span)
+        own = Name(name.text.rpartition(".")[2], name.span)
         if keyword == "region":
-            self._region(simple, level, parent)
+            self._region(own, level, parent)
             return
-        state = RawState(simple, simple.span)
+        state = RawState(own, own.span)
         for kind, word, value in annotations:
             annotate(state, kind, word, value)
         state.bullets.description = description

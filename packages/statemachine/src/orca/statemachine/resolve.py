@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from orca.statemachine._expressions import ExpressionResolver, check_cycles
 from orca.statemachine._resolve_states import StateResolver
 from orca.statemachine._scope import StateIndex, nearest
-from orca.statemachine._values import BadValue, fit, infer
+from orca.statemachine._values import MAX_VALUE_DEPTH, BadValue, fit, infer, type_depth, value_depth
 from orca.statemachine.diagnostics import Edit
 from orca.statemachine.model import (
     ActionSignature,
@@ -29,8 +29,10 @@ from orca.statemachine.model import (
     Responds,
     ReturnDef,
     Transition,
+    TypeRef,
     Unreachable,
 )
+from orca.statemachine.syntax import Name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from orca.statemachine._report import Report
     from orca.statemachine.expr import GuardExpression
     from orca.statemachine.span import Span
-    from orca.statemachine.syntax import Name, RawDefault, RawMachine, RawProperty, RawTransition
+    from orca.statemachine.syntax import RawDefault, RawMachine, RawProperty, RawTransition
     from orca.statemachine.tables import DecisionTableDef
 
 __all__ = ["resolve_machine"]
@@ -141,7 +143,11 @@ class _Resolver:
         return self._unique("FIELD", self.raw.fields, self._field, key=lambda row: row.name)
 
     def _field(self, row: Any) -> ContextField:
-        name, kind, default = row.name, row.type, row.default
+        name, kind, default = row.name, self._bounded(row.type, row.name), row.default
+        if default is not None and value_depth(default.value) > MAX_VALUE_DEPTH:
+            message = f"the default is nested deeper than {MAX_VALUE_DEPTH} levels"
+            self.report.add("LIMIT_EXCEEDED", message, name.span)
+            default = None
         if default is None:
             return ContextField(name.text, kind or infer(None), span=name.span)
         if kind is None:
@@ -155,6 +161,13 @@ class _Resolver:
             value = None
         return ContextField(name.text, kind, value, has_default=True, span=name.span)
 
+    def _bounded(self, kind: TypeRef | None, name: Name) -> TypeRef | None:
+        if kind is not None and type_depth(kind) > MAX_VALUE_DEPTH:
+            message = f"the type is nested deeper than {MAX_VALUE_DEPTH} levels"
+            self.report.add("LIMIT_EXCEEDED", message, name.span)
+            return None
+        return kind
+
     def _bad_default(self, message: str, kind: Any, default: RawDefault) -> None:
         edits: tuple[Edit, ...] = ()
         suggestion = ""
@@ -167,6 +180,8 @@ class _Resolver:
 
     def _action(self, row: tuple[Name, ActionSignature]) -> ActionSignature:
         name, signature = row
+        for kind in (signature.return_type, *(item.type for item in signature.parameters)):
+            self._bounded(kind, name)
         return replace(signature, name=name.text, span=name.span)
 
     def _effects(self) -> tuple[EffectDef, ...]:
@@ -175,6 +190,10 @@ class _Resolver:
             if effect.name in found:
                 self.report.add("DUPLICATE_EFFECT", f"effect `{effect.name}` is declared twice", effect.span)
             found.setdefault(effect.name, effect)
+            if effect.span is not None:
+                place = Name(effect.name, effect.span)
+                self._bounded(effect.input, place)
+                self._bounded(effect.output, place)
         for name, signature in self.raw.actions:
             kind = signature.effect_type
             if found and kind is not None and kind not in found:
@@ -195,6 +214,8 @@ class _Resolver:
                 if name.text not in STATISTICS:
                     message = f"`{name.text}` is not one of {', '.join(STATISTICS)}"
                     self.report.replace("SYNTAX", message, name.span, nearest(name.text, STATISTICS))
+            if row.span is not None:
+                self._bounded(row.type, Name(row.name, row.span))
             found.append(row)
         return tuple(found)
 
