@@ -51,6 +51,16 @@ def test_a_bad_json_file_is_a_fault(text: str | bytes, fault: str, tmp_path: Pat
     assert document.values == {}
 
 
+def test_a_number_of_thousands_of_digits_is_a_fault(tmp_path: Path) -> None:
+    digits = "1" * 5000
+    for document in (
+        read_json(write(tmp_path, f'{{"port": {digits}}}', "a")),
+        read_pyproject(write(tmp_path, f"[tool.orca]\nport = {digits}\n", "b")),
+    ):
+        (fault,) = document.faults
+        assert "Exceeds the limit (4300" in fault
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     assert read_json(tmp_path).faults == (f"{tmp_path}: Is a directory",)
     assert read_pyproject(tmp_path).faults == (f"{tmp_path}: Is a directory",)

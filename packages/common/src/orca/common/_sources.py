@@ -87,6 +87,8 @@ def read_json(path: Path) -> Document:
         return Document(path, faults=(f"{path}:{error.lineno}: not JSON: {error.msg}",))
     except RecursionError:
         return Document(path, faults=(f"{path}: nested too deeply",))
+    except ValueError as error:  # a number of thousands of digits
+        return Document(path, faults=(f"{path}: {error}",))
     if not isinstance(values, dict):
         return Document(path, faults=(f"{path}:1: give an object: {{...}}",))
     return Document(path, cast("dict[str, Any]", values), dict(_json_lines(text)))
@@ -99,7 +101,7 @@ def read_pyproject(path: Path) -> Document:
         return Document(path, faults=(fault,))
     try:
         values: dict[str, Any] = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is one, and so are too many digits
         return Document(path, faults=(f"{path}: not TOML: {error}",))
     lines = {keys[2:]: line for keys, line in _toml_lines(text) if keys[:2] == ("tool", "orca")}
     return Document(path, Document(path, values).section(("tool", "orca")), lines)
