@@ -39,7 +39,12 @@ class StationYear:
 
     name: str
     days: tuple[Day, ...]
-    waves: int
+
+    @property
+    def waves(self) -> int:
+        """How often a heat wave began."""
+        hot = [day.state in ("declared", "severe") for day in self.days]
+        return sum(now and not before for before, now in zip([False, *hot], hot, strict=False))
 
 
 def page(title: str, facts: Sequence[tuple[str, str]], years: Sequence[StationYear], diagram: str) -> str:
