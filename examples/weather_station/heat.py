@@ -10,8 +10,8 @@ from typing import Any
 
 from stations import DAY, days
 
-from orca.statemachine import FilePersistence, OrcaMachine, parse_orca
-from orca.statemachine.runtime.bus import EventBus
+from orca.statemachine import EventBus, OrcaMachine, parse_orca
+from orca.statemachine.runtime.sqlite import SQLiteStore
 
 __all__ = ["DEFINITION", "HeatWatch", "replay"]
 
@@ -28,6 +28,7 @@ class HeatWatch:
 
     station: str
     folder: Path
+    store: SQLiteStore
     _waiting: dict[datetime, float] = field(default_factory=dict)
     _machine: OrcaMachine | None = None
 
@@ -38,18 +39,17 @@ class HeatWatch:
 
     async def open(self) -> None:
         """Start the machine, or go on from what it stored."""
-        store = FilePersistence(self.folder / "machines")
         self._machine = OrcaMachine(
             DEFINITION,
             event_bus=EventBus(),
             context={"station": self.station},
-            persistence=store,
+            persistence=self.store,
             run_id=self.station,
             strict=True,
             outbox=True,
         )
         self._register(self.machine)
-        stored = store.load(self.station)
+        stored = self.store.load(self.station)
         if stored is None:
             await self.machine.start()
         else:

@@ -51,7 +51,7 @@ def page(title: str, facts: Sequence[tuple[str, str]], years: Sequence[StationYe
     """Return the whole page. ``diagram`` is an SVG element; ``facts`` are label and value of the tiles on top."""
     tiles = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     stations = "".join(
-        f"<section><h2>{escape(year.name)}</h2>{_temperatures(year)}{_anomalies(year)}</section>"
+        f"<section><h2>{escape(year.name)} <small>heat waves: {year.waves}</small></h2>{_temperatures(year)}{_anomalies(year)}</section>"
         for year in years
     )
     return f"""<!doctype html>
@@ -103,7 +103,7 @@ def _temperatures(year: StationYear) -> str:
         f"<title>{day.day:%d %b}: {escape(day.state)}</title></rect>"
         for i, day in enumerate(days)
     )
-    label = f"Daily low, mean and high in degrees Celsius; {year.waves} heat waves along the top edge"
+    label = f"Daily low, mean and high in degrees Celsius; the state of the machine along the top edge"
     return (
         f'<figure><svg role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {HEIGHT}">'
         f'{axes.frame(days, "°", 5)}<polygon class="band" points="{" ".join([*above, *reversed(below)])}"/>'
@@ -137,7 +137,7 @@ STYLE = """
 @media(prefers-color-scheme:dark){:root{--ink:#e6ebf1;--soft:#9fb0c0;--paper:#12181f;--line:#28323d;--band:#24405c;
 --mean:#7cb8ee;--calm:#2b3640}}
 body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
-main{max-width:980px;margin:0 auto;padding:24px 20px 48px}h1{font-size:24px;margin:0 0 16px}h2{font-size:17px;margin:32px 0 4px}
+main{max-width:980px;margin:0 auto;padding:24px 20px 48px}h1{font-size:24px;margin:0 0 16px}h2{font-size:17px;margin:32px 0 4px}h2 small{color:var(--soft);font-weight:400}
 dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:0}
 dl div{border:1px solid var(--line);border-radius:8px;padding:10px 12px}dt{color:var(--soft);font-size:12px}
 dd{margin:0;font-size:18px;font-weight:600;overflow-wrap:anywhere}figure{margin:8px 0}svg{width:100%;height:auto;display:block}

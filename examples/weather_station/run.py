@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -37,6 +39,7 @@ from orca.orchestrator.process import FolderLock, read_core, start_background, s
 from orca.orchestrator.settings import CoreSettings
 from orca.processor import OrcaClient, Window
 from orca.statemachine.outputs.svg import to_svg
+from orca.statemachine.runtime.sqlite import SQLiteStore
 from orchestra.sdk import OrchestraSDK
 from orchestra.sdk.testing import WebhookServer
 
@@ -48,7 +51,7 @@ ALGORITHMS = ("DailyStatistics", "TemperatureAnomaly", "SmoothedCurve")
 UNUSUAL = 2.5  # standard deviations
 READY_TIMEOUT_S = 20.0
 RUN_TIMEOUT_S = 120.0
-console = Console()
+console = Console(soft_wrap=True)
 
 
 def windows() -> list[Window]:
@@ -58,6 +61,26 @@ def windows() -> list[Window]:
         for day in days()
         for station in STATIONS
     ]
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Nobody else works in the folder; the lock goes with the process, however it ends."""
+    with (folder / "run.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"another run works in {folder}; wait for it, or give --folder") from None
+        yield
+
+
+def listener_port(folder: Path) -> int:
+    """The port of the local webhook, the same in every run: what a killed run could not deliver still arrives."""
+    path = folder / "listener.port"
+    if not path.exists():
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            path.write_text(str(free.getsockname()[1]))
+    return int(path.read_text())
 
 
 @contextmanager
@@ -106,8 +129,13 @@ async def finished_days(client: OrcaClient) -> AsyncIterator[tuple[str, datetime
     queue: asyncio.Queue[Any] = asyncio.Queue()
 
     def pump() -> None:
-        for row in client.follow("DailyStatistics", "1.0.0"):
+        left = {(station, day) for station in STATIONS for day in days()}
+        rows = client.follow("DailyStatistics", "1.0.0")
+        while left:
+            row = next(rows)
+            left.discard((str(row.window.metadata["station"]), row.window.start))
             loop.call_soon_threadsafe(queue.put_nowait, row)
+        rows.close()
 
     threading.Thread(target=pump, daemon=True).start()
     seen: set[tuple[str, datetime]] = set()
@@ -202,7 +230,7 @@ def close(ours: float, plain: float) -> bool:
 
 def summary(found: pd.DataFrame, watches: dict[str, HeatWatch]) -> Table:
     """The year of each station in a table, its months as bars."""
-    table = Table(title="A year of weather", title_justify="left")
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("station", "mean", "hottest day", "unusual days", "heat waves", "monthly means"):
         table.add_column(name, justify="left" if name in ("station", "monthly means") else "right")
     for station, rows in found.groupby("station"):
@@ -267,7 +295,8 @@ async def weather(options: argparse.Namespace, address: str, task: Any) -> None:
     """The job itself, once core and processor run."""
     client = OrcaClient(address)
     wait_for_processor(client)
-    watches = {station: HeatWatch(station, options.folder) for station in STATIONS}
+    store = SQLiteStore(options.folder / "machines.db")
+    watches = {station: HeatWatch(station, options.folder, store) for station in STATIONS}
     for watch in watches.values():
         await watch.open()
     before = client.status().windows
@@ -299,6 +328,7 @@ async def weather(options: argparse.Namespace, address: str, task: Any) -> None:
     console.print(f"{speed}: {len(answers) / took_s:.0f} windows/s, stored and synced")
     console.print(f"checked {compared:,} figures against pandas: all equal")
     console.print(f"report: {options.report}")
+    store.close()
     client.close()
 
 
@@ -310,9 +340,10 @@ def main() -> None:
     parser.add_argument("--report", type=Path, default=Path("reports") / "weather_station.html")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    run_id = uuid.uuid5(uuid.NAMESPACE_URL, str(options.folder.resolve()))
+    run_id = uuid.uuid4()  # a repeated run is a task run of its own, as on the platform
     with (
-        WebhookServer(api_key="local") as listener,
+        alone(options.folder),
+        WebhookServer(api_key="local", port=listener_port(options.folder)) as listener,
         core(options.folder, keep=options.keep) as known,
         processor(known["address"], options.folder),
     ):
@@ -320,8 +351,8 @@ def main() -> None:
         with sdk.task("weather station") as task:
             asyncio.run(weather(options, known["address"], task))
         sdk.close()
-        view = listener.run(run_id)
-        console.print(f"task {run_id}: {view.status}, outputs {view.outputs}")
+        for task_run, view in listener.runs().items():
+            console.print(f"task run {task_run}: {view.status} {view.outputs or ''}")
     if options.keep:
         console.print(f"dashboard: {known.get('web', 'not served')}   stop it: orca stop --folder {options.folder}")
     else:
