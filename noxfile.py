@@ -139,6 +139,16 @@ def _closing_line() -> None:
     print(f"{total - failed - skipped} passed, {failed} failed, {skipped} skipped", flush=True)
 
 
+# --- the main job ---
+
+
+@nox.session(python=HOME)
+def demo(session: nox.Session) -> None:
+    """A year of real weather through windows, algorithms, a state machine and task reporting."""
+    install(session, *PACKAGES, groups=("demo",))
+    session.run("python", "examples/weather_station/run.py", *session.posargs)
+
+
 # --- checks --------------------------------------------------------------------------------------------
 
 
@@ -226,7 +236,7 @@ def property(session: nox.Session) -> None:
 @nox.session(python=HOME)
 def integration(session: nox.Session) -> None:
     """Several packages together, over real sockets, with real servers and a real browser."""
-    install(session, *PACKAGES)
+    install(session, *PACKAGES, groups=("test", "demo"))
     folders = [folder for folder in ("tests/integration", "tests/e2e") if (ROOT / folder).is_dir()]
     pytest(session, *folders)
 

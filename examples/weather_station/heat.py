@@ -67,6 +67,7 @@ class HeatWatch:
                 with self._alerts_path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps({"id": effect.id, "station": self.station, "day": day}) + "\n")
             return {}
+
     @property
     def last_day(self) -> datetime | None:
         """The last day that the machine has seen."""

@@ -51,7 +51,8 @@ def page(title: str, facts: Sequence[tuple[str, str]], years: Sequence[StationYe
     """Return the whole page. ``diagram`` is an SVG element; ``facts`` are label and value of the tiles on top."""
     tiles = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     stations = "".join(
-        f"<section><h2>{escape(year.name)} <small>heat waves: {year.waves}</small></h2>{_temperatures(year)}{_anomalies(year)}</section>"
+        f"<section><h2>{escape(year.name)} <small>heat waves: {year.waves}</small></h2>"
+        f"{_temperatures(year)}{_anomalies(year)}</section>"
         for year in years
     )
     return f"""<!doctype html>
@@ -103,7 +104,7 @@ def _temperatures(year: StationYear) -> str:
         f"<title>{day.day:%d %b}: {escape(day.state)}</title></rect>"
         for i, day in enumerate(days)
     )
-    label = f"Daily low, mean and high in degrees Celsius; the state of the machine along the top edge"
+    label = "Daily low, mean and high in degrees Celsius; the state of the machine along the top edge"
     return (
         f'<figure><svg role="img" aria-label="{label}" viewBox="0 0 {WIDTH} {HEIGHT}">'
         f'{axes.frame(days, "°", 5)}<polygon class="band" points="{" ".join([*above, *reversed(below)])}"/>'
@@ -120,7 +121,8 @@ def _anomalies(year: StationYear) -> str:
     axes = _Axes(len(values), -bound, bound, height)
     zero = axes.y(0)
     bars = "".join(
-        f'<line class="{"up" if value > 0 else "down"}" x1="{axes.x(i)}" x2="{axes.x(i)}" y1="{zero}" y2="{axes.y(value)}"/>'
+        f'<line class="{"up" if value > 0 else "down"}" x1="{axes.x(i)}" x2="{axes.x(i)}"'
+        f' y1="{zero}" y2="{axes.y(value)}"/>'
         for i, value in enumerate(values)
         if value
     )
@@ -135,15 +137,31 @@ STYLE = """
 :root{color-scheme:light dark;--ink:#1c2733;--soft:#5d6b7a;--paper:#fff;--line:#e3e8ee;--band:#cfe0f3;--mean:#1f6fb2;
 --calm:#dfe6ed;--warm:#f3c26b;--hot:#e2703a;--severe:#a8201a;--up:#d1495b;--down:#3a7ca5}
 @media(prefers-color-scheme:dark){:root{--ink:#e6ebf1;--soft:#9fb0c0;--paper:#12181f;--line:#28323d;--band:#24405c;
---mean:#7cb8ee;--calm:#2b3640}}
+--mean:#7cb8ee;--calm:#2b3640}
+}
 body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
-main{max-width:980px;margin:0 auto;padding:24px 20px 48px}h1{font-size:24px;margin:0 0 16px}h2{font-size:17px;margin:32px 0 4px}h2 small{color:var(--soft);font-weight:400}
+main{max-width:980px;margin:0 auto;padding:24px 20px 48px}
+h1{font-size:24px;margin:0 0 16px}
+h2{font-size:17px;margin:32px 0 4px}
+h2 small{color:var(--soft);font-weight:400}
 dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:0}
-dl div{border:1px solid var(--line);border-radius:8px;padding:10px 12px}dt{color:var(--soft);font-size:12px}
-dd{margin:0;font-size:18px;font-weight:600;overflow-wrap:anywhere}figure{margin:8px 0}svg{width:100%;height:auto;display:block}
-svg text{fill:var(--soft);font-size:11px}.grid{stroke:var(--line)}.band{fill:var(--band)}
-.mean{fill:none;stroke:var(--mean);stroke-width:1.6}.up{stroke:var(--up);stroke-width:1.8}.down{stroke:var(--down);stroke-width:1.8}
-figcaption{color:var(--soft);font-size:12px}i{display:inline-block;width:10px;height:10px;border-radius:2px;margin-left:8px}
-i.calm{background:var(--calm)}i.warm{background:var(--warm)}i.hot{background:var(--hot)}i.severe{background:var(--severe)}
-.diagram{overflow-x:auto;background:#fff;border-radius:8px;padding:8px}.diagram svg{width:auto;max-width:100%}
+dl div{border:1px solid var(--line);border-radius:8px;padding:10px 12px}
+dt{color:var(--soft);font-size:12px}
+dd{margin:0;font-size:18px;font-weight:600;overflow-wrap:anywhere}
+figure{margin:8px 0}
+svg{width:100%;height:auto;display:block}
+svg text{fill:var(--soft);font-size:11px}
+.grid{stroke:var(--line)}
+.band{fill:var(--band)}
+.mean{fill:none;stroke:var(--mean);stroke-width:1.6}
+.up{stroke:var(--up);stroke-width:1.8}
+.down{stroke:var(--down);stroke-width:1.8}
+figcaption{color:var(--soft);font-size:12px}
+i{display:inline-block;width:10px;height:10px;border-radius:2px;margin-left:8px}
+i.calm{background:var(--calm)}
+i.warm{background:var(--warm)}
+i.hot{background:var(--hot)}
+i.severe{background:var(--severe)}
+.diagram{overflow-x:auto;background:#fff;border-radius:8px;padding:8px}
+.diagram svg{width:auto;max-width:100%}
 """

@@ -206,10 +206,18 @@ def check(found: pd.DataFrame) -> int:
         if (ours.station, ours.day) != (plain.station, plain.day):
             raise SystemExit(f"the rows differ: {place} against {plain.station}, {plain.day:%Y-%m-%d}")
         # Structs carry float64; arrays travel as float32.
-        for name, tolerance in (("mean", 1e-9), ("min", 1e-9), ("max", 1e-9), ("hours", 0), ("anomaly", 1e-6)):
+        for name, tolerance in (
+            ("mean", 1e-9),
+            ("min", 1e-9),
+            ("max", 1e-9),
+            ("hours", 0),
+            ("anomaly", 1e-6),
+        ):
             compared += 1
             if not same(getattr(ours, name), getattr(plain, name), tolerance):
-                raise SystemExit(f"{place}: {name} is {getattr(ours, name)}, pandas says {getattr(plain, name)}")
+                raise SystemExit(
+                    f"{place}: {name} is {getattr(ours, name)}, pandas says {getattr(plain, name)}"
+                )
         compared += len(plain.smoothed)
         if len(ours.smoothed) != len(plain.smoothed) or not all(map(close, ours.smoothed, plain.smoothed)):
             raise SystemExit(f"{place}: the smoothed curve differs from numpy's")
@@ -253,7 +261,9 @@ def bars(values: list[float], low: float, high: float) -> str:
     return "".join(blocks[min(7, int((value - low) / (high - low) * 8))] for value in values)
 
 
-async def check_machines(found: pd.DataFrame, watches: dict[str, HeatWatch]) -> dict[str, dict[datetime, str]]:
+async def check_machines(
+    found: pd.DataFrame, watches: dict[str, HeatWatch]
+) -> dict[str, dict[datetime, str]]:
     """The state of each station on each day, replayed; the durable machines must have ended the same way.
 
     Raises:
@@ -347,14 +357,18 @@ def main() -> None:
         core(options.folder, keep=options.keep) as known,
         processor(known["address"], options.folder),
     ):
-        sdk = OrchestraSDK("local", webhook_url=listener.url, task_run_id=run_id, spool=options.folder / "outbox")
+        sdk = OrchestraSDK(
+            "local", webhook_url=listener.url, task_run_id=run_id, spool=options.folder / "outbox"
+        )
         with sdk.task("weather station") as task:
             asyncio.run(weather(options, known["address"], task))
         sdk.close()
         for task_run, view in listener.runs().items():
             console.print(f"task run {task_run}: {view.status} {view.outputs or ''}")
     if options.keep:
-        console.print(f"dashboard: {known.get('web', 'not served')}   stop it: orca stop --folder {options.folder}")
+        console.print(
+            f"dashboard: {known.get('web', 'not served')}   stop it: orca stop --folder {options.folder}"
+        )
     else:
         shutil.rmtree(options.folder)
 
