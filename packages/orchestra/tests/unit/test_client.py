@@ -364,4 +364,4 @@ def test_repr_names_the_run_and_not_the_key(sdk, run_id):
 
 
 def test_budgets_are_documented_numbers():
-    assert Budgets() == Budgets(accept_s=1.0, direct_s=5.0, terminal_s=60.0, exit_s=2.0, signal_s=8.0)
+    assert Budgets() == Budgets(accept_s=0.8, direct_s=5.0, terminal_s=60.0, exit_s=2.0, signal_s=8.0)

@@ -198,16 +198,35 @@ def test_the_own_runs_backlog_comes_before_what_others_left(sender, spool, serve
 def test_the_loop_survives_a_broken_outbox_and_ends_when_told(sender, spool, server, caplog):
     caplog.set_level(logging.WARNING)
     put(spool, server, running(uuid4(), "a"))
-    spool._open().execute("ALTER TABLE leases RENAME TO leases_gone")
+    spool._open().execute("ALTER TABLE events RENAME TO events_gone")
     assert sender._safe_step() == 1.0
     assert "the outbox" in caplog.text
-    spool._open().execute("ALTER TABLE leases_gone RENAME TO leases")
+    spool._open().execute("ALTER TABLE events_gone RENAME TO events")
     thread = threading.Thread(target=sender.loop)
     thread.start()
     server.wait_for(lambda s: s.events)
     sender.stop()
     thread.join(5)
     assert not thread.is_alive()
+
+
+def test_a_full_disk_does_not_hold_back_what_is_on_it(sender, spool, server, clock):
+    run = uuid4()
+    server.script(Fault.status(200), Fault.status(422), Fault.status(200), Fault.status(503))
+    tickets = put(spool, server, *[running(run, str(n)) for n in range(5)], sender=sender)
+    spool._open().execute("PRAGMA query_only=ON")  # every write fails, as on a full disk
+    sender.step()
+    assert [t.settled.done() for t in tickets] == [True, True, True, False, False]
+    clock.advance(1.0)
+    sender.step()
+    assert all(t.settled.done() for t in tickets)
+    assert len(server.requests) == 6  # nothing was sent twice, although nothing could be taken out
+    assert spool.counts()[0] == 5
+    spool._open().execute("PRAGMA query_only=OFF")
+    put(spool, server, running(run, "5"))
+    sender.step()
+    assert spool.counts()[0] == 0
+    assert server.run(run).messages == ["0", "2", "3", "4", "5"]
 
 
 def test_running_until_idle_ends_in_time(sender, spool, server, clock):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
 from orca.common.clock import Clock, SystemClock
+from orchestra.sdk._process import fork_gate
 from orchestra.sdk._protocol import Event, Kind, progress_message, status_event
 from orchestra.sdk._sender import Sender, Ticket
 from orchestra.sdk._spool import OpenRun, Spool, key_fingerprint
@@ -113,6 +114,7 @@ class Courier:
         self._disk: Spool | None = None
         self._memory: Spool | None = None
         self._redact = redact
+        self._held: list[Spool] = []
         self._start_lock = threading.Lock()
         self._reset()
         _couriers.add(self)
@@ -338,7 +340,8 @@ class Courier:
             return self._sender
         if self._folder is not None and self._disk is None:
             try:
-                self._disk = Spool(self._folder, caps=self.caps)
+                with fork_gate:
+                    self._disk = Spool(self._folder, caps=self.caps)
             except SpoolError as error:
                 logger.warning("%s; events are kept in memory only", error.message)
         self._sender = Sender(self._clock, redact=self._redact, rng=self._rng)
@@ -354,28 +357,32 @@ class Courier:
 
     def before_fork(self) -> None:
         """Hold the outbox still and closed: a connection must not exist in two processes."""
-        if self._disk is not None:
-            self._disk.lock.acquire()
-            self._disk.close_locked()
+        self._held = [spool for spool in (self._disk, self._memory) if spool is not None]
+        for spool in self._held:
+            spool.lock.acquire()
+            spool.close_locked()
 
     def after_fork_in_parent(self) -> None:
         """Go on; the next call opens the outbox again."""
-        if self._disk is not None:
-            self._disk.lock.release()
+        for spool in self._held:
+            spool.lock.release()
+        self._held = []
 
     def after_fork_in_child(self) -> None:
         """Start anew: threads and tickets of the parent do not exist here, and its events are its own."""
         if self._disk is not None:
             self._disk.after_fork()
+        # A lock of the HTTP stack may be held by a thread that does not exist here, so nothing of the parent's is
+        # closed, only kept from being collected; the system closes this process's copies at its end.
+        _of_the_parent.append((self._sender, self._memory))
+        self._held = []
         self._memory = None
-        sender = self._sender
         self._start_lock = threading.Lock()
         self._reset()
-        if sender is not None:
-            sender.abandon()
 
 
 _couriers: weakref.WeakSet[Courier] = weakref.WeakSet()
+_of_the_parent: list[object] = []
 
 
 def _all() -> list[Courier]:
@@ -388,6 +395,7 @@ def _finish_all() -> None:
 
 
 def _before_fork() -> None:
+    fork_gate.acquire()
     for courier in _all():
         courier.before_fork()
 
@@ -395,11 +403,13 @@ def _before_fork() -> None:
 def _after_fork_in_parent() -> None:
     for courier in _all():
         courier.after_fork_in_parent()
+    fork_gate.release()
 
 
 def _after_fork_in_child() -> None:
     for courier in _all():
         courier.after_fork_in_child()
+    fork_gate.release()
 
 
 atexit.register(_finish_all)

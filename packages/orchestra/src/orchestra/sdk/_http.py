@@ -7,6 +7,7 @@ netrc, no cookies exist at this level; proxies and certificate bundles of the en
 
 from __future__ import annotations
 
+import email.utils  # noqa: F401  Retry-After needs it; loaded here, where no fork can come between
 import logging
 import os
 import time
@@ -16,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpcore
 
+from orchestra.sdk._process import fork_gate
 from orchestra.sdk._protocol import Outcome, judge_failure, judge_status
 
 if TYPE_CHECKING:
@@ -208,7 +210,8 @@ class WebhookTransport:
         if pool is None:
             if len(self._pools) >= _POOLS_MAX:
                 self.close()
-            pool = self._pools[origin] = self._make_pool(url)
+            with fork_gate:  # TLS and proxies import their modules here
+                pool = self._pools[origin] = self._make_pool(url)
         return pool
 
     def _make_pool(self, url: str) -> httpcore.ConnectionPool:

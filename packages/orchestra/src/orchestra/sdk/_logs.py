@@ -154,7 +154,9 @@ class _Tee(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        self.inner.flush()
+        # Also called when this object is collected, long after the stream below may be closed.
+        if not getattr(self.inner, "closed", False):
+            self.inner.flush()
 
     def writable(self) -> bool:
         return True

@@ -6,10 +6,11 @@ import logging
 import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from orchestra.sdk._outbox import Head, Pause, choose, pause_after, replay_gap_s
-from orchestra.sdk._process import owner_is_dead
+from orchestra.sdk._process import fork_gate, owner_is_dead
 from orchestra.sdk._protocol import Kind, Outcome, Verdict, judge_failure, parse_task_run_id, status_event
 from orchestra.sdk.enums import TaskRunStatus
 from orchestra.sdk.errors import SpoolError
@@ -33,6 +34,8 @@ LEASED_S = 0.1
 """How soon to look again at a run that another process is delivering."""
 ELSEWHERE_S = 0.1
 """How often to look whether another process delivered what this one waits for."""
+BROKEN_S = 1.0
+"""How soon to look again at an outbox that cannot be read."""
 CLAIM_S = 20.0
 """A claim is given back after so long and taken again, well within a lease."""
 PAUSES_MAX = 10_000
@@ -129,6 +132,8 @@ class Sender:
         self._paused: dict[str, Pause] = {}
         self._wake = threading.Event()
         self.resting = threading.Event()
+        # Acknowledged, but still in an outbox that cannot be written: one full disk's worth of ids at most.
+        self._unforgotten: dict[int, set[int]] = {}
         self._stopped = False
         self._next_orphans_s = 0.0
         self._next_elsewhere_s = 0.0
@@ -172,7 +177,7 @@ class Sender:
         self._wake.set()
 
     def abandon(self) -> None:
-        """In a forked child: let go of sockets that belong to the parent."""
+        """Close the connections of a sender that no thread uses."""
         if self._transport is not None:
             self._transport.close()
 
@@ -217,7 +222,12 @@ class Sender:
             return IDLE_S
         delay_s = IDLE_S
         for spool in list(self._spools):
-            delay_s = min(delay_s, self._serve(spool))
+            try:
+                delay_s = min(delay_s, self._serve(spool))
+            except SpoolError as error:  # noqa: PERF203
+                # One broken outbox must not hold up the other: the one in memory stands in for it.
+                logger.warning("%s", self._redact(error.message))
+                delay_s = min(delay_s, BROKEN_S)
         self._settle_elsewhere()
         if self._tickets and not self._paused:
             # Somebody waits, and nothing here holds it up: another process is delivering it.
@@ -226,7 +236,8 @@ class Sender:
 
     def _serve(self, spool: Spool) -> float:
         delay_s = IDLE_S
-        self._adopt_orphans(spool)
+        with suppress(SpoolError):  # it writes; what is there already can be delivered without
+            self._adopt_orphans(spool)
         while not self._stopped:
             now_s = self._clock.monotonic()
             own = self._own_runs()
@@ -253,27 +264,49 @@ class Sender:
 
     def _deliver_run(self, spool: Spool, head: Head, own: frozenset[str]) -> int | None:
         """Send a run's events until one must wait; how many left, None when another process has it."""
-        if not spool.claim(head.run, now_s=self._clock.now()):
-            return None
+        try:
+            if not spool.claim(head.run, now_s=self._clock.now()):
+                return None
+        except SpoolError as error:
+            # A full disk takes no lease. What is on it can still be read and must not wait for space.
+            logger.debug("delivering without a lease: %s", error.message)
         start_s = self._clock.monotonic()
         acked: list[int] = []
         done = 0
         try:
-            for row in spool.rows(head.run):
+            for row in self._undelivered(spool, head.run):
                 if row.key not in self._keys or self._stopped or self._clock.monotonic() - start_s > CLAIM_S:
                     break
                 if not self._deliver(spool, row, acked):
                     break
                 done += 1
-                if len(acked) >= ACK_BATCH_MAX or row.kind is Kind.TERMINAL:
-                    spool.ack(acked)
-                    acked.clear()
+                if len(acked) >= ACK_BATCH_MAX:
+                    self._forget(spool, acked)
                 gap_s = replay_gap_s(row.run, own)
                 if gap_s:
                     self._clock.sleep(gap_s)
         finally:
-            spool.release(head.run, acked=acked)
+            self._forget(spool, acked, release=head.run)
         return done
+
+    def _undelivered(self, spool: Spool, run: str) -> list[Row]:
+        gone = self._unforgotten.get(id(spool), ())
+        return [row for row in spool.rows(run, limit=64 + len(gone)) if row.id not in gone]
+
+    def _forget(self, spool: Spool, acked: list[int], *, release: str | None = None) -> None:
+        """Take acknowledged events out of the outbox; those that a full disk keeps are not sent again."""
+        unforgotten = self._unforgotten.setdefault(id(spool), set())
+        unforgotten.update(acked)
+        acked.clear()
+        try:
+            if release is None:
+                spool.ack(unforgotten)
+            else:
+                spool.release(release, acked=unforgotten)
+        except SpoolError as error:
+            logger.debug("the outbox keeps delivered events for now: %s", error.message)
+        else:
+            unforgotten.clear()
 
     def _deliver(self, spool: Spool, row: Row, acked: list[int]) -> bool:
         outcome = self._post(row)
@@ -287,21 +320,29 @@ class Sender:
             acked.append(row.id)
         else:
             reason = self._redact(outcome.reason)
-            spool.bury(row, reason, now_s=self._clock.now())
+            self._bury(spool, row, reason)
             logger.error("%s of task run %s was refused: %s", _what(row), row.run, reason)
         if ticket is not None:
-            if row.kind is Kind.TERMINAL and acked:
-                spool.ack(acked)  # before anybody hears of it: the process may end right then
-                acked.clear()
+            if row.kind is Kind.TERMINAL:
+                self._forget(spool, acked)  # before anybody hears of it: the process may end right then
             self._tickets.pop((id(spool), row.id), None)
             ticket[1].settle(outcome)
         return True
 
+    def _bury(self, spool: Spool, row: Row, reason: str) -> None:
+        try:
+            spool.bury(row, reason, now_s=self._clock.now())
+        except SpoolError as error:
+            logger.warning("a refused event cannot be kept as a dead letter: %s", error.message)
+            self._unforgotten.setdefault(id(spool), set()).add(row.id)
+
     def _post(self, row: Row) -> Outcome:
         if self._transport is None:
-            from orchestra.sdk._http import WebhookTransport  # noqa: PLC0415  the HTTP stack loads at first use
+            with fork_gate:
+                # The HTTP stack loads at first use.
+                from orchestra.sdk._http import WebhookTransport  # noqa: PLC0415
 
-            self._transport = WebhookTransport()
+                self._transport = WebhookTransport()
         try:
             return self._transport.post(row.url, self._keys[row.key], row.body)
         except Exception as error:
@@ -318,7 +359,8 @@ class Sender:
         reason = self._redact(outcome.reason)
         log = logger.warning if pause.failures == 1 else logger.debug
         log("%s of task run %s was not delivered (%s); trying again", _what(row), row.run, reason)
-        spool.note(row.id, row.attempts + 1, reason)
+        with suppress(SpoolError):
+            spool.note(row.id, row.attempts + 1, reason)
 
     # -- what other processes leave or take -------------------------------------------
 

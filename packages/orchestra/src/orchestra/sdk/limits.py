@@ -13,7 +13,7 @@ class Budgets:
 
     Attributes:
         accept_s: For an event to be written to the outbox. A healthy disk takes a millisecond; a network disk
-            that hangs must not hold the job.
+            that hangs must not hold the job: with everything else, less than a second before it starts.
         direct_s: For an acknowledgement of an ordinary event when the outbox cannot hold it.
         terminal_s: For the acknowledgement of a terminal status. After that it stays in the outbox for the
             next start, `orchestra outbox flush` or the supervisor.
@@ -21,7 +21,7 @@ class Budgets:
         signal_s: For the terminal status when a signal ends the process: Docker kills after ten seconds.
     """
 
-    accept_s: float = 1.0
+    accept_s: float = 0.8
     direct_s: float = 5.0
     terminal_s: float = 60.0
     exit_s: float = 2.0
