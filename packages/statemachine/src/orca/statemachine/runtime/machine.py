@@ -199,6 +199,8 @@ class OrcaMachine(Durable):
         self._gate |= INACTIVE
         if self._extras is not None:
             await self._still()
+            for _test, event in self._extras.waiters:
+                event.set()
         for ticket in tuple(self._queue or ()):
             ticket.finish(None, self._not_active())
         if self._queue:
@@ -243,19 +245,42 @@ class OrcaMachine(Durable):
             return not wanted.isdisjoint(config.states)
 
         if not test(self._config):
-            extras = self._more
-            entry = (test, anyio.Event())
-            slow = self._gate & SLOW
-            extras.waiters.append(entry)
-            self._gate |= SLOW
-            try:
-                with anyio.fail_after(timeout_s):
-                    await entry[1].wait()
-            finally:
-                extras.waiters.remove(entry)
-                if not slow and not extras.waiters:
-                    self._gate &= ~SLOW
+            await self._wait(test, timeout_s)
         return self.state
+
+    async def wait_for_change(self) -> StateValue:
+        """Wait until the next event takes a transition; give where it led.
+
+        Raises:
+            MachineNotActiveError: The machine does not run.
+        """
+        if self._gate & INACTIVE:
+            raise self._not_active()
+        await self._wait(lambda _config: True, None)
+        return self.state
+
+    async def _wait(self, test: Callable[[Config], bool], timeout_s: float | None) -> None:
+        extras = self._more
+        entry = (test, anyio.Event())
+        slow = self._gate & SLOW
+        extras.waiters.append(entry)
+        self._gate |= SLOW
+        try:
+            with anyio.fail_after(timeout_s):
+                await entry[1].wait()
+            if self._gate & INACTIVE:
+                raise self._not_active()
+        finally:
+            extras.waiters.remove(entry)
+            if not slow and not extras.waiters:
+                self._gate &= ~SLOW
+
+    def possible_events(self) -> tuple[str, ...]:
+        """The events that some active state has a transition for, in document order; guards are not asked."""
+        plan = self._engine.plan
+        states = {0, *self._config.states}
+        arcs = [a for a in plan.arcs if a.source in states and a.event and not a.event.startswith("@")]
+        return tuple(dict.fromkeys(arc.event for arc in arcs))
 
     def matches(self, state: str) -> bool:
         """Whether a state, by path or by name, is active."""
