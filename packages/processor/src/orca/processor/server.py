@@ -158,7 +158,10 @@ def _raw(handler: Any) -> Any:
             found: Any = handler.service(handler_call_details)
             if found is not None:
                 if found.response_streaming:
-                    found = grpc.unary_stream_rpc_method_handler(found.unary_stream)
+                    make: Any = grpc.unary_stream_rpc_method_handler
+                    made: Any = make(found.unary_stream)
+                    known[path] = made
+                    return known[path]
                 known[path] = found
             return found
 
