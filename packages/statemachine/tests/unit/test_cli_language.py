@@ -13,8 +13,8 @@ from orca.statemachine.cli import app
 from orca.statemachine.cli._watch import watch_files
 from orca.statemachine.load import load
 
-GOOD = "machine Lamp\n\nstate off [initial]\n\nstate on\n\ntransitions {\n    off + TOGGLE -> on\n}\n"
-BAD = GOOD.replace("-> on", "-> onn")
+GOOD = "machine Lamp\n\nstate off [initial]\n\nstate on\n\ntransitions {\n    off + TOGGLE -> on\n    on + TOGGLE -> off\n}\n"
+BAD = GOOD.replace("-> on\n", "-> onn\n")
 WARNS = "machine Lamp\nstate on [initial] { timeout: 30 -> on }\n"
 
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "bad.orca").write_text(BAD)
     (tmp_path / "notes.md").write_text("# machine NotRead")
     (tmp_path / "deep").mkdir()
-    (tmp_path / "deep" / "lamp.orca.md").write_text("# machine Lamp\n\n## state off [initial]\n")
+    (tmp_path / "deep" / "lamp.orca.md").write_text("# machine Lamp\n\n## state off [initial, final]\n")
     return tmp_path
 
 

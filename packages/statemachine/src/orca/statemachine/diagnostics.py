@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 from orca.common.errors import OrcaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from orca.statemachine.span import SourceText, Span
 
@@ -51,6 +51,8 @@ class Diagnostic:
         suggestion: What to do, in one line; may be empty.
         edits: A mechanical mend; empty when there is none.
         related: Other places.
+        notes: More lines for a person: values and runs that show the finding.
+        data: The same for programs: ``witness``, ``trace``, ``machine``.
     """
 
     code: str
@@ -61,6 +63,8 @@ class Diagnostic:
     suggestion: str = ""
     edits: tuple[Edit, ...] = ()
     related: tuple[Related, ...] = ()
+    notes: tuple[str, ...] = ()
+    data: Mapping[str, object] = field(default_factory=dict[str, object], hash=False)
 
     def sort_key(self) -> tuple[int, int, str, str]:
         """Order of the source, then severity."""
@@ -79,6 +83,7 @@ class Diagnostic:
             found |= _place(self.span)
         found["edits"] = [{"start": edit.start, "end": edit.end, "text": edit.text} for edit in self.edits]
         found["related"] = [{"message": item.message, **_place(item.span)} for item in self.related]
+        found |= self.data
         return found
 
 
@@ -116,8 +121,9 @@ def render(diagnostic: Diagnostic, source: SourceText | None = None) -> str:
     head = f"{diagnostic.severity}[{diagnostic.code}]: {diagnostic.message}"
     span = diagnostic.span
     if span is None:
-        tail = f"\n  = {diagnostic.suggestion}" if diagnostic.suggestion else ""
-        return f"{head}\n  --> {diagnostic.file}{tail}"
+        tail = [diagnostic.suggestion] if diagnostic.suggestion else []
+        notes = "".join(f"\n  = {note}" for note in (*tail, *diagnostic.notes))
+        return f"{head}\n  --> {diagnostic.file}{notes}"
     width = len(str(span.line))
     lines = [head, f"{' ' * (width + 1)}--> {diagnostic.file}:{span.line}:{span.column}"]
     if source is not None:
@@ -128,6 +134,7 @@ def render(diagnostic: Diagnostic, source: SourceText | None = None) -> str:
         f"{' ' * (width + 1)}= {item.message} ({item.span.line}:{item.span.column})"
         for item in diagnostic.related
     )
+    lines.extend(f"{' ' * (width + 1)}= {note}" for note in diagnostic.notes)
     return "\n".join(lines)
 
 

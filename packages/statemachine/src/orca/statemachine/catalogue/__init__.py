@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MODULES", "entries", "explain"]
 
-MODULES: Final = ("loading", "names", "tables")
+MODULES: Final = ("loading", "names", "tables", "behaviour", "properties", "deciding")
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from orca.statemachine.cli._inputs import Input
     from orca.statemachine.load import LoadResult
 
@@ -29,15 +31,27 @@ def check(
     strict: Annotated[bool, typer.Option("--strict", help="Warnings fail too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     as_sarif: Annotated[bool, typer.Option("--sarif", help="Print a SARIF 2.1.0 log.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Explore what the machines can do.")
+    ] = True,
+    budget: Annotated[
+        int, typer.Option("--budget", min=1, help="Configurations to explore for each machine.")
+    ] = 50_000,
+    level: Annotated[
+        list[str] | None, typer.Option("--level", help="CODE=error, warning, info or off; repeatable.")
+    ] = None,
 ) -> int:
-    """Report everything that is wrong with definitions.
+    """Report everything that is wrong with definitions, and with what the machines can do.
 
     Exit codes: 0 nothing is wrong, 1 something is, 2 wrong usage.
     """
     from orca.common.terminal import print_json  # noqa: PLC0415
     from orca.statemachine.cli._inputs import print_findings, read_inputs, summary  # noqa: PLC0415
 
+    levels = _levels(level or ())
     results = [_mended(item) if fix else _loaded(item) for item in read_inputs(paths)]
+    if verify:
+        results = [_verified(result, budget, levels) for result in results]
     findings = [finding for result in results for finding in result.diagnostics]
     if as_sarif:
         from orca.statemachine.catalogue import entries  # noqa: PLC0415
@@ -52,6 +66,43 @@ def check(
         sys.stdout.write(f"{summary(len(results), findings)}\n")
     bad = {"error", "warning"} if strict else {"error"}
     return 1 if any(finding.severity in bad for finding in findings) else 0
+
+
+def _levels(given: Sequence[str]) -> dict[str, str]:
+    """``CODE=severity`` pairs.
+
+    Raises:
+        UsageError: A pair has another form, or names no code or severity.
+    """
+    from orca.common.errors import UsageError  # noqa: PLC0415
+    from orca.statemachine.verify import VERIFY_CODES  # noqa: PLC0415
+
+    found: dict[str, str] = {}
+    for pair in given:
+        code, _, severity = pair.partition("=")
+        if code not in VERIFY_CODES or severity not in {"error", "warning", "info", "off"}:
+            hint = "--level INCOMPLETE_EVENT_HANDLING=off; the codes: orca machine explain --list"
+            raise UsageError(
+                f"`{pair}` is not CODE=error, warning, info or off of a verifier code", hint=hint
+            )
+        found[code] = severity
+    return found
+
+
+def _verified(result: LoadResult, budget: int, levels: Mapping[str, str]) -> LoadResult:
+    """The findings of loading and, when the text has no error, those of the verifier, in one order."""
+    if not result.ok:
+        return result
+    from dataclasses import replace  # noqa: PLC0415
+
+    from orca.statemachine.verify import Options, verify_document  # noqa: PLC0415
+    from orca.statemachine.verify.diagnose import diagnose  # noqa: PLC0415
+    from orca.statemachine.verify.solver import solve_with_z3, z3_is_there  # noqa: PLC0415
+
+    solver = solve_with_z3 if z3_is_there() else None
+    report = verify_document(result.document, options=Options(budget, levels, solver))
+    found = [*result.diagnostics, *(diagnose(item, result.source.name) for item in report.findings)]
+    return replace(result, diagnostics=tuple(sorted(found, key=lambda item: item.sort_key())))
 
 
 def _loaded(item: Input) -> LoadResult:

@@ -31,7 +31,7 @@ VERIFY_CODES: Final[dict[str, Severity]] = {
     "ORPHAN_EVENT": "warning",
     "ORPHAN_ACTION": "warning",
     "ORPHAN_EFFECT": "warning",
-    "UNDECLARED_EFFECT": "warning",
+    "UNDECLARED_EFFECT": "info",
     "UNUSED_GUARD": "warning",
     "IGNORE_AND_HANDLE": "warning",
     "INCOMPLETE_EVENT_HANDLING": "warning",

@@ -177,7 +177,7 @@ def check_names(analysis: Analysis) -> None:
                 "ORPHAN_EFFECT", f"effect `{effect.name}` is declared, but no action has it", effect.span
             )
     for action in machine.actions:
-        if declared and action.effect_type is not None and action.effect_type not in declared:
+        if action.effect_type is not None and action.effect_type not in declared:
             analysis.report(
                 "UNDECLARED_EFFECT",
                 f"action `{action.name}` has the effect `{action.effect_type}`, which is not declared",
