@@ -99,8 +99,7 @@ ENTRIES: Final = (
     Entry(
         "NON_DETERMINISTIC",
         "two transitions without guard",
-        "Two rows of the same source and event have no guard. The first one is always taken, the other one
-        never.",
+        "Two rows of the same source and event have no guard. The first one is always taken, the other never.",
         _lamp(rows="    on + TOGGLE -> on\n"),
         _LAMP,
     ),
@@ -227,8 +226,7 @@ ENTRIES: Final = (
     Entry(
         "CHILD_NO_FINAL_STATE",
         "an invoked machine never ends",
-        "A state waits for a machine that has no final state on its outermost level, so `on_done` never
-        comes.",
+        "A state waits for a machine that has no final state on its outermost level, so it waits for ever.",
         """
         machine Parent
         state go [initial] { invoke: Child on_done: end on_error: end }
@@ -309,8 +307,7 @@ ENTRIES: Final = (
         may be there.""",
         _lamp(
             context="context { n: int?, m: int? }\n",
-            rows="    on + SET [n * m == 7919] -> off\n    on + SET [n * m != 7919] -> on\n    off + SET ->
-        off\n",
+            rows="    on + SET [n * m == 7919] -> off\n    on + SET [n * m != 7919] -> on\n    off + SET -> off\n",
         ),
         _LAMP,
     ),
