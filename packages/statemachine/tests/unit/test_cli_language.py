@@ -13,7 +13,8 @@ from orca.statemachine.cli import app
 from orca.statemachine.cli._watch import watch_files
 from orca.statemachine.load import load
 
-GOOD = "machine Lamp\n\nstate off [initial]\n\nstate on\n\ntransitions {\n    off + TOGGLE -> on\n    on + TOGGLE -> off\n}\n"
+ROWS = "transitions {\n    off + TOGGLE -> on\n    on + TOGGLE -> off\n}\n"
+GOOD = f"machine Lamp\n\nstate off [initial]\n\nstate on\n\n{ROWS}"
 BAD = GOOD.replace("-> on\n", "-> onn\n")
 WARNS = "machine Lamp\nstate on [initial] { timeout: 30 -> on }\n"
 
