@@ -391,6 +391,10 @@ def use_modules(python: str, packages: list[str]) -> None:
         )
 
 
+# A wheel of the same version may be in uv's cache, built from yesterday's sources.
+FRESH = [f"--refresh-package=orca-{package}" for package in [*MODULES, "toolkit"]]
+
+
 def install_wheels(dist: Path, constraints: str) -> None:
     """Install each wheel alone, with its siblings from the same folder, and use it."""
     for package in MODULES:
@@ -404,6 +408,7 @@ def install_wheels(dist: Path, constraints: str) -> None:
                 "-q",
                 "--python",
                 python,
+                *FRESH,
                 "--find-links",
                 str(dist),
                 "-c",
@@ -422,6 +427,7 @@ def install_wheels(dist: Path, constraints: str) -> None:
             "-q",
             "--python",
             python,
+            *FRESH,
             "--find-links",
             str(dist),
             "-c",

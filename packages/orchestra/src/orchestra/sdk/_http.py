@@ -7,7 +7,7 @@ netrc, no cookies exist at this level; proxies and certificate bundles of the en
 
 from __future__ import annotations
 
-import email.utils  # noqa: F401  Retry-After needs it; loaded here, where no fork can come between
+import email.utils  # noqa: F401  # pyright: ignore[reportUnusedImport]  Retry-After needs it; loaded here, where no fork can come between
 import logging
 import os
 import time
