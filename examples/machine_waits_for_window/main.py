@@ -11,14 +11,13 @@ import time
 from pathlib import Path
 
 from orca.processor import AsyncOrcaClient, Processor, Window
-from orca.statemachine import Effect, EffectResult, EventBus, OrcaMachine, parse_orca
+from orca.statemachine import Effect, EffectResult, OrcaMachine, parse_orca
 
 ORCA = Path(sys.executable).parent / "orca"
 SOURCE = """
 machine Watch
 
 context { peak: 0.0 }
-
 state waiting [initial]
 state judging { on_entry: measure }
 state calm [final]
@@ -29,7 +28,6 @@ transitions {
     judging + JUDGE [peak > 30] -> alarm
     judging + JUDGE -> calm
 }
-
 actions { measure: (ctx) -> Context + Effect<Measurement> }
 """
 
@@ -54,10 +52,10 @@ async def watch(address: str) -> None:
             run = await client.wait(await client.emit(Window(now - 60, now, "Minute", "1.0.0", effect.type)))
         return EffectResult("success", {"peak": run.executions[0].value})
 
-    bus = EventBus()
-    bus.register_effect_handler("Measurement", measure)
+    machine = OrcaMachine(parse_orca(SOURCE))
+    machine.register_effect("Measurement", measure)
     proc.register()
-    async with OrcaMachine(parse_orca(SOURCE), event_bus=bus) as machine:
+    async with machine:
         serving = asyncio.create_task(proc.serve(register=False))
         for event in ("TICK", "JUDGE"):
             await machine.send(event)

@@ -112,7 +112,7 @@ proc.Start()
 
 @pytest.mark.parametrize("version", list(PROCESSORS))
 def test_a_published_processor_is_executed(version: str, tmp_path: Path) -> None:
-    # The released 0.13 fails on Python 3.10, where datetime has no UTC.
+    # Run on Python 3.11 or later: the released 0.13 fails on 3.10, where datetime has no UTC.
     python = published_python(f"orca-python=={version}", "setuptools<81")
     port = free_port()
     (tmp_path / "processor.py").write_text(PROCESSORS[version])

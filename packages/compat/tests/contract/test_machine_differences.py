@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 
 import pytest
-from machines import here, published
+from machines import run_both
+from programs import Outcome
 
 ROOT = Path(__file__).resolve().parents[4]
 PAGE = ROOT / "docs" / "howto" / "migrate-orca-runtime-python.md"
@@ -377,13 +378,18 @@ def last_line(text: str) -> str:
     return (text.splitlines() or [""])[-1]
 
 
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Outcome, Outcome]]:
+    programs = {name: program for name, (program, _, _) in CASES.items()}
+    return run_both(programs, tmp_path_factory.mktemp("differences"))
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_a_difference(name: str, tmp_path: Path) -> None:
-    program, before, after = CASES[name]
-    there = published(program, tmp_path)
+def test_a_difference(name: str, outcomes: dict[str, tuple[Outcome, Outcome]]) -> None:
+    _, before, after = CASES[name]
+    there, here = outcomes[name]
     assert last_line(there.stdout) == before, there.stderr
-    done = here(program, tmp_path)
-    assert last_line(done.stdout) == after, done.stderr
+    assert last_line(here.stdout) == after, here.stderr
 
 
 def test_the_page_lists_exactly_these() -> None:

@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 
 import pytest
-from machines import HEAD, here, published
-from programs import run_program
+from machines import HEAD, published, run_both
+from programs import Outcome, run_program
 
 ORDER = """
 ORDER = '''# machine Order
@@ -298,14 +298,18 @@ asyncio.run(main())
 }
 
 
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Outcome, Outcome]]:
+    return run_both(PROGRAMS, tmp_path_factory.mktemp("same"))
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_same(name: str, tmp_path: Path) -> None:
-    there = published(PROGRAMS[name], tmp_path)
+def test_the_same(name: str, outcomes: dict[str, tuple[Outcome, Outcome]]) -> None:
+    there, here = outcomes[name]
     assert there.returncode == 0, there.stderr
     assert there.stdout
-    done = here(PROGRAMS[name], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == there.stdout
+    assert here.returncode == 0, here.stderr
+    assert here.stdout == there.stdout
 
 
 def test_a_run_that_the_published_package_saved_goes_on_here(tmp_path: Path) -> None:

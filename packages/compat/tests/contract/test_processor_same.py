@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -105,4 +106,9 @@ def test_the_same(name: str, tmp_path: Path) -> None:
             assert algorithm.pop("description")
             algorithm.pop("result_type", None)
     assert after == before
+    if version == "0.13.0" and sys.version_info < (3, 11):
+        # The released 0.13 asks for datetime.UTC, so that on Python 3.10 each of its executions fails.
+        assert {result["status"] for result in earlier.values()} == {"RESULT_STATUS_UNHANDLED_FAILED"}
+        assert [name for name, result in now.items() if "SUCEEDED" not in result["status"]] == ["Fails_1.0.0"]
+        return
     assert now == earlier

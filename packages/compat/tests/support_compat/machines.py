@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
-from programs import Outcome, run_program
+from batch import run_batch
+from programs import Outcome, clean_environment, run_program
 
 from published import published_python
 
-__all__ = ["here", "published"]
+__all__ = ["HEAD", "published", "run_both"]
 
 HEAD = '''
 import asyncio, json, sys, warnings
@@ -42,12 +47,22 @@ def failure(error):
 '''
 
 
-def here(program: str, folder: Path) -> Outcome:
-    """Run it with this package."""
-    return run_program(HEAD + program, folder / "here")
+def run_both(programs: Mapping[str, str], folder: Path) -> dict[str, tuple[Outcome, Outcome]]:
+    """Each program with release 0.1.30 and with this package: how it ended there and here."""
+    pythons = {"there": published_python("orca-runtime-python==0.1.30"), "here": Path(sys.executable)}
+
+    def side(name: str) -> dict[str, Any]:
+        jobs = {
+            key: {"source": HEAD + program, "folder": str(folder / name / str(number)), "env": {}}
+            for number, (key, program) in enumerate(programs.items())
+        }
+        return run_batch(pythons[name], ["orca_runtime_python"], jobs, clean_environment(pythons[name]))
+
+    with ThreadPoolExecutor(2) as pool:
+        there, here = pool.map(side, pythons)
+    return {name: (Outcome(*there[name]), Outcome(*here[name])) for name in programs}
 
 
-def published(program: str, folder: Path, version: str = "0.1.30") -> Outcome:
-    """Run it with a published release."""
-    python = published_python(f"orca-runtime-python=={version}")
-    return run_program(HEAD + program, folder / version, python=python)
+def published(program: str, folder: Path) -> Outcome:
+    """One program with release 0.1.30."""
+    return run_program(HEAD + program, folder, python=published_python("orca-runtime-python==0.1.30"))

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Outcome", "run_program"]
+__all__ = ["Outcome", "clean_environment", "run_program"]
 
 PROGRAM_TIMEOUT_S = 45
 # Variables of the machine that would change what a program does.
@@ -23,6 +23,17 @@ class Outcome:
     returncode: int
     stdout: str
     stderr: str
+
+
+def clean_environment(python: Path | str = sys.executable) -> dict[str, str]:
+    """The environment without what would change what a program does."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
+    paths = os.environ.get("PYTHONPATH", "")
+    return {
+        **kept,
+        **({"PYTHONPATH": paths} if paths and str(python) == sys.executable else {}),
+        "PYTHONIOENCODING": "utf-8",
+    }
 
 
 def run_program(
@@ -39,18 +50,10 @@ def run_program(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "program.py"
     path.write_text(source, "utf-8")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
-    paths = os.environ.get("PYTHONPATH", "")
-    own = {"ORCHESTRA_SPOOL_DIR": str(folder / "outbox"), "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
         [str(python), str(path)],
         cwd=folder,
-        env={
-            **kept,
-            **({"PYTHONPATH": paths} if paths and python == sys.executable else {}),
-            **own,
-            **(env or {}),
-        },
+        env={**clean_environment(python), "ORCHESTRA_SPOOL_DIR": str(folder / "outbox"), **(env or {})},
         capture_output=True,
         text=True,
         timeout=PROGRAM_TIMEOUT_S,

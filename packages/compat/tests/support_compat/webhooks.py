@@ -18,7 +18,13 @@ import asyncio, os, sys, uuid
 from orchestra_sdk.enum import TaskRunStatus
 from orchestra_sdk.orchestra import OrchestraSDK
 orchestra = OrchestraSDK(api_key="your_api_key")
+
+def settle():
+    # Events of a program that ends wait two seconds, and then for the next one: a busy machine may need longer.
+    if hasattr(orchestra, "flush"):
+        orchestra.flush(30)
 """
+TAIL = "\nsettle()\n"
 
 
 def said(event: dict[str, Any]) -> str:
@@ -37,7 +43,7 @@ def _run(
         server.script(*faults)
         env = {"ORCHESTRA_WEBHOOK_URL": server.url, "ORCHESTRA_TASK_RUN_ID": RUN}
         arguments: dict[str, Any] = {} if python is None else {"python": python}
-        done = run_program(HEAD + program, folder, env=env, **arguments)
+        done = run_program(HEAD + program + TAIL, folder, env=env, **arguments)
         return [said(event) for event in server.events], done
 
 
