@@ -19,8 +19,30 @@ def grammar() -> str:
     return (ROOT / "grammars" / "statemachine.lark").read_text(encoding="utf-8")
 
 
+def diagnostics() -> str:
+    """The reference page of every code, with its examples."""
+    sys.path[:0] = [str(SOURCE.parent.parent), str(ROOT / "packages" / "common" / "src")]
+    from orca.statemachine.catalogue import entries  # noqa: PLC0415 - from this checkout
+
+    parts = [
+        "# Diagnostics of the state machine language",
+        "Every code with a text that yields it and the same text mended. `orca machine explain CODE` prints the same.",
+    ]
+    for entry in entries().values():
+        fence = "markdown" if entry.failing.startswith("# ") else "text"
+        parts += [
+            f"## {entry.code}",
+            f"{entry.title[0].upper()}{entry.title[1:]}. {entry.text}",
+            f"```{fence}\n{entry.failing}```",
+            "Mended:",
+            f"```{fence}\n{entry.mended}```",
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
 TARGETS: Final[dict[Path, Callable[[], str]]] = {
     SOURCE / "grammars" / "statemachine.lark": grammar,
+    ROOT / "docs" / "reference" / "statemachine-diagnostics.md": diagnostics,
 }
 
 
