@@ -688,9 +688,9 @@ def test_broken_texts_are_findings_with_places(text: str) -> None:
 
 
 def test_suggestions_carry_their_edit() -> None:
-    (found,) = load("machine M\nstate idle [initial]\ntransitions { idle + GO -> idel }").diagnostics
+    (found,) = load("machine M\nstate idle [initial]\ntransitions { idle + GO -> idlee }").diagnostics
     assert found.suggestion == "did you mean `idle`?"
-    assert (found.edits[0].start, found.edits[0].end, found.edits[0].text) == (58, 62, "idle")
+    assert (found.edits[0].start, found.edits[0].end, found.edits[0].text) == (58, 63, "idle")
 
 
 def test_the_message_of_the_error_shows_every_finding() -> None:

@@ -62,7 +62,7 @@ ENTRIES: Final = (
         events { TOGGLE }
         state off [initial]
         transitions {
-            off + TOGLE -> off
+            off + TGGLE -> off
         }
         """,
         """
@@ -373,7 +373,7 @@ ENTRIES: Final = (
         """
         machine Job
         state work [initial] {
-            on_done: redy
+            on_done: reddy
             state step [initial, final]
         }
         state ready
@@ -411,7 +411,7 @@ ENTRIES: Final = (
 
         ## state work [initial]
 
-        ## transitons
+        ## transitionz
 
         | Source | Event | Target |
         |--------|-------|--------|
@@ -457,7 +457,7 @@ ENTRIES: Final = (
 
         ## context
 
-        | Field | Type | Defualt |
+        | Field | Type | Defaultt |
         |-------|------|---------|
         | total | int  | 0       |
 
