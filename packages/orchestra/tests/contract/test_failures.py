@@ -488,8 +488,8 @@ def test_failure_20_messages_alone_texts_and_aliases_work_everywhere(make_sdk, s
     with pytest.raises(UsageError, match="needs a status or a message"):
         sdk.update_task()
     unconfigured = OrchestraSDK(quiet=True)
-    with pytest.raises(UsageError, match="'sucess' is no status"):
-        unconfigured.update_task("sucess")
+    with pytest.raises(UsageError, match="'nonsense' is no status"):
+        unconfigured.update_task("nonsense")
     assert unconfigured.update_task(status) is False
 
 
@@ -542,7 +542,7 @@ def test_failure_22_logs_are_bounded_and_belong_to_this_run(make_sdk, server, ru
         with log.open("ab") as file:
             for _ in range(45):
                 file.write(b"x" * 999_999 + b"\n")
-            file.write(b"caf\xe9 last line\n")
+            file.write(b"gr\xe9 last line\n")
 
     job()
     (request,) = [r for r in server.requests if r.event["event_type"] == "LOG"]
@@ -550,7 +550,7 @@ def test_failure_22_logs_are_bounded_and_belong_to_this_run(make_sdk, server, ru
     assert len(request.body) < 1_200_000
     assert data.startswith("[... 4")
     assert "bytes before this were left out]" in data.splitlines()[0]
-    assert data.endswith("caf\ufffd last line\n")
+    assert data.endswith("gr\ufffd last line\n")
     assert "earlier run" not in data
 
 

@@ -106,8 +106,8 @@ def test_start_sends_only_known_keys(call, api):
     assert (request.method, request.path) == ("POST", "/pipelines/my%20pipe%2Fline/start")
     assert json.loads(request.body) == {"branch": "main", "runInputs": {"a": 1}}
     assert request.headers["authorization"] == "Bearer key"
-    with pytest.raises(UsageError, match="unknown option 'brunch'"):
-        call("start_pipeline", "p", brunch="x")
+    with pytest.raises(UsageError, match="unknown option 'banch'"):
+        call("start_pipeline", "p", banch="x")
     with pytest.raises(UsageError, match="an id is empty"):
         call("start_pipeline", "")
 

@@ -7,7 +7,7 @@ netrc, no cookies exist at this level; proxies and certificate bundles of the en
 
 from __future__ import annotations
 
-import email.utils  # noqa: F401  # pyright: ignore[reportUnusedImport]  Retry-After needs it; loaded here, where no fork can come between
+import email.utils
 import logging
 import os
 import time
@@ -29,6 +29,8 @@ __all__ = ["HttpLimits", "WebhookTransport", "ca_bundle", "proxy_for"]
 logger = logging.getLogger(__name__)
 
 _USER_AGENT = b"orca-orchestra/0.1.0"
+_PRELOADED = (email.utils,)
+"""A Retry-After with a date needs it; loaded with this module, where no fork can come in between."""
 _POOLS_MAX = 16
 """Addresses that one process talks to: one as a rule; the bound keeps a bug from opening sockets for ever."""
 

@@ -11,7 +11,6 @@ import logging
 import os
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestra.sdk._protocol import parse_task_run_id, webhook_url
@@ -65,6 +64,7 @@ def from_lambda_event(event: Mapping[str, object]) -> Identity:
     """
     import secrets  # noqa: PLC0415  only on Lambda
     import tempfile  # noqa: PLC0415
+    from pathlib import Path  # noqa: PLC0415
 
     raw = event.get("orchestra_webhook_url")
     run = parse_task_run_id(event.get("orchestra_task_run_id"))

@@ -7,7 +7,6 @@ rules.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -204,6 +203,8 @@ def _event(type_: WebhookEventType, run: UUID, kind: Kind, fields: dict[str, obj
 
 
 def _encode(body: dict[str, object]) -> bytes:
+    import json  # noqa: PLC0415  two milliseconds that only a reporting program pays
+
     text = json.dumps(body, allow_nan=False, separators=(",", ":"))
     data = text.encode("ascii")
     if len(data) > EVENT_BYTES_MAX:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestra.sdk._protocol import (
@@ -19,6 +18,7 @@ from orchestra.sdk._run import Run, Scope, current_run, left_word, run_in_contex
 from orchestra.sdk.limits import Budgets, Caps
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from uuid import UUID
 
     from orchestra.sdk._courier import Courier, Route
@@ -114,6 +114,8 @@ class Reporter:
     @property
     def spool_folder(self) -> Path | None:
         """Where the outbox is; None when it is in memory."""
+        from pathlib import Path  # noqa: PLC0415  with what it imports, three milliseconds
+
         from orchestra.sdk._spool import default_spool_dir  # noqa: PLC0415
 
         spool = self.options.spool

@@ -228,12 +228,17 @@ class Spool:
         self.owner = owner_token()
 
     @contextmanager
-    def _transaction(self) -> Generator[sqlite3.Connection]:
+    def _transaction(self, *, sync: bool = False) -> Generator[sqlite3.Connection]:
+        """One commit. Only with ``sync`` is it on the platter when it returns.
+
+        What was accepted must be; a lease or an acknowledgement that a power cut takes away costs a repetition.
+        """
         import sqlite3  # noqa: PLC0415
 
         with self.lock:
             try:
                 connection = self._open()
+                connection.execute(f"PRAGMA synchronous={'FULL' if sync else 'NORMAL'}")
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection
@@ -283,7 +288,7 @@ class Spool:
         Raises:
             SpoolError: Nothing was stored: the disk is full or not writable.
         """
-        with self._transaction() as db:
+        with self._transaction(sync=True) as db:
             ids: list[int] = []
             for event, url, key in entries:
                 cursor = db.execute(
@@ -308,7 +313,7 @@ class Spool:
 
     def bury(self, row: Row, reason: str, *, now_s: float) -> None:
         """Move an event that was refused for good to the dead letters."""
-        with self._transaction() as db:
+        with self._transaction(sync=True) as db:
             db.execute("DELETE FROM events WHERE id = ?", (row.id,))
             db.execute(
                 "INSERT OR REPLACE INTO dead(id, run, kind, url, key, body, created, died, reason)"
@@ -328,7 +333,7 @@ class Spool:
 
     def revive(self, *, now_s: float) -> int:
         """Put all dead letters back in the line and return how many there were."""
-        with self._transaction() as db:
+        with self._transaction(sync=True) as db:
             cursor = db.execute(
                 "INSERT INTO events(run, kind, url, key, body, size, created)"
                 " SELECT run, kind, url, key, body, LENGTH(body), ? FROM dead ORDER BY id",
@@ -441,7 +446,7 @@ class Spool:
 
     def adopt(self, run: OpenRun, event: Event, *, now_s: float) -> bool:
         """End the run of a dead process with ``event``; False when another process was faster."""
-        with self._transaction() as db:
+        with self._transaction(sync=True) as db:
             gone = db.execute("DELETE FROM runs WHERE run = ? AND owner = ?", (run.run, run.owner)).rowcount
             if gone != 1:
                 return False

@@ -5,7 +5,6 @@ A program that uses the SDK itself would otherwise end its task run before the c
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,8 @@ def status_file(run: UUID | None) -> str | None:
 
 def leave_word(path: str, status: TaskRunStatus, message: str | None) -> bool:
     """Write how the program says it ended; whether that worked."""
+    import json  # noqa: PLC0415
+
     line = json.dumps({"status": status.value, "message": message or ""}) + "\n"
     try:
         # One write to a file opened for appending: words of several processes do not mix.
@@ -44,6 +45,8 @@ def leave_word(path: str, status: TaskRunStatus, message: str | None) -> bool:
 
 def read_word(path: str) -> tuple[TaskRunStatus, str] | None:
     """The first word that was left, if any."""
+    import json  # noqa: PLC0415
+
     try:
         with open(path, "rb") as file:  # noqa: PTH123
             event = json.loads(file.readline(WORD_BYTES_MAX) or b"null")

@@ -1,0 +1,53 @@
+"""What an import costs: nothing is loaded before it is used."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+import orchestra.sdk
+
+HEAVY = {"anyio", "asyncio", "concurrent.futures", "email", "httpcore", "httpx", "json", "pathlib", "pydantic", "rich",
+         "sqlite3", "ssl", "tenacity", "tempfile", "typer", "urllib.parse", "uuid"}  # fmt: skip
+
+
+def cpu_s(code: str) -> float:
+    least = float("inf")
+    for _ in range(7):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-c", code], check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        least = min(least, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return least
+
+
+def test_nothing_heavy_is_loaded():
+    code = (
+        f"import sys; sys.path[:0] = {sys.path!r}; before = set(sys.modules); "
+        "from orchestra.sdk import OrchestraSDK; new = sorted(set(sys.modules) - before); "
+        "import json; print(json.dumps(new))"
+    )
+    # -S: what the environment's own start-up files load is not ours to answer for.
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    assert not set(json.loads(done.stdout)) & HEAVY
+
+
+def test_the_import_is_light():
+    bare = cpu_s("pass")
+    stdlib = cpu_s("import dataclasses, inspect, logging, threading, enum, contextvars")
+    ours = cpu_s("import orchestra.sdk")
+    # 40 ms on an idle machine; as a ratio it also holds on a busy one.
+    assert ours - bare < max(0.040, 2.5 * (stdlib - bare))
+
+
+def test_public_names_are_there():
+    for name in orchestra.sdk.__all__:
+        assert getattr(orchestra.sdk, name).__doc__ or name.isupper()
+    assert len(set(orchestra.sdk.__all__)) == len(orchestra.sdk.__all__)
+    assert sorted(orchestra.sdk.__all__) == list(orchestra.sdk.__all__)
+    with pytest.raises(AttributeError, match="nonsense"):
+        orchestra.sdk.nonsense  # noqa: B018
