@@ -36,7 +36,9 @@ __all__ = ["Instance", "Link", "Links"]
 
 logger = logging.getLogger(__name__)
 
+# Five seconds between checks, three of silence and one more: a partition is noticed within ten seconds.
 HEALTH_TIMEOUT_S = 3.0
+HEALTH_AGAIN_S = 1.0
 # A worker that registers before it listens, as the published SDK does, is tried again quickly at first.
 CONNECT_PAUSE_S = 0.1
 CONNECT_PAUSE_MAX_S = 2.0
@@ -76,6 +78,7 @@ class Instance:
         self.detail = ""
         self.calls: set[Call] = set()
         self.lost_since = 0.0
+        self._missed = 0
         self._link = link
         self._poke = asyncio.Event()
         self._channel: grpc.aio.Channel | None = None
@@ -104,12 +107,12 @@ class Instance:
                 pause = (
                     min(pause * 2, CONNECT_PAUSE_MAX_S) if pause < CONNECT_PAUSE_MAX_S else CONNECT_PAUSE_S
                 )
-            self._poke.clear()
             try:
                 await asyncio.wait_for(self._poke.wait(), pause)
                 pause = CONNECT_PAUSE_S
             except asyncio.TimeoutError:
-                continue
+                pass
+            self._poke.clear()
 
     async def _check(self) -> bool:
         try:
@@ -118,10 +121,12 @@ class Instance:
             assert self._channel is not None
             health = wire.call(self._channel, wire.OrcaProcessor.HealthCheck)
             request = wire.HealthCheckRequest(timestamp=int(time.time()))
-            answer = await health(request, timeout=HEALTH_TIMEOUT_S, wait_for_ready=True)
+            timeout_s = HEALTH_AGAIN_S if self._missed else HEALTH_TIMEOUT_S
+            answer = await health(request, timeout=timeout_s, wait_for_ready=True)
         except (grpc.aio.AioRpcError, OSError, AccessError) as error:
-            self._unhealthy(error)
+            await self._unhealthy(error)
             return False
+        self._missed = 0
         serving = answer.status in (
             wire.HealthCheckResponse.STATUS_SERVING,
             wire.HealthCheckResponse.STATUS_UNKNOWN,
@@ -140,14 +145,37 @@ class Instance:
             self._channel = grpc.aio.insecure_channel(target, options)
         self.execute = wire.call(self._channel, wire.OrcaProcessor.ExecuteDagPart)
 
-    def _unhealthy(self, error: Exception) -> None:
-        busy = isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        if busy and self.calls and self.state == "serving":
+    async def _unhealthy(self, error: Exception) -> None:
+        silent = isinstance(error, grpc.aio.AioRpcError) and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        detail = str(error.details()) if isinstance(error, grpc.aio.AioRpcError) else str(error)
+        if not (silent and self.state == "serving"):
+            self._set("lost", detail)
+            return
+        if self.calls and wire.FEATURE_CHAINS not in self.features:
             # A published worker answers health checks from the threads that run algorithms: busy is not lost.
             # A cut connection is noticed by the keepalive of the running calls.
             return
-        detail = str(error.details()) if isinstance(error, grpc.aio.AioRpcError) else str(error)
-        self._set("lost", detail)
+        self._missed += 1
+        if self._missed == 1:
+            # Ours answer from a loop of their own, within milliseconds: ask once more, at once.
+            self.poke()
+            return
+        self._missed = 0
+        self._set("lost", f"silent for {HEALTH_TIMEOUT_S + HEALTH_AGAIN_S:g} s")
+        await self._give_up()
+
+    async def _give_up(self) -> None:
+        """The way to the processor is cut without a word: its calls are lost, whatever still comes of them."""
+        for call in list(self.calls):
+            nodes = tuple(call.open)
+            call.open.clear()
+            if call.task is not None:
+                call.task.cancel()
+            if nodes:
+                self._link.engine.lost(call.active, nodes, f"{self.address} fell silent", call)
+        if self._channel is not None:
+            channel, self._channel = self._channel, None
+            await channel.close()
 
     def lost(self, detail: str) -> None:
         """A call found the processor gone."""
