@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC110, PYI034 - a switch is looked at every ten milliseconds; Python 3.10 has no Self
 """A TCP proxy on loopback that does what networks do: delay, throttle, slice, go silent, cut, reset.
 
 Everything can be changed while connections run::
