@@ -128,6 +128,9 @@ class Processor(_processor.Processor):
             if first_form:
                 adapt(list(self.registry)[-1])
             fault = self._first_fault()
+            if first_form and isinstance(fault, InvalidWindowArgument):
+                # The first releases have no window types: there it is an argument of the decorator.
+                fault = InvalidAlgorithmArgument(fault.message, hint=fault.hint)
             if fault is not None:
                 self.registry = Registry(self.name)
                 for definition in before:
