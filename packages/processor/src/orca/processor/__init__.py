@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orca.processor.client import OrcaClient as OrcaClient
     from orca.processor.definition import Dep as Dep
     from orca.processor.definition import RemoteAlgorithm as RemoteAlgorithm
+    from orca.processor.definition import look_back as look_back
     from orca.processor.definition import lookback as lookback
     from orca.processor.errors import BadConfigFile as BadConfigFile
     from orca.processor.errors import BadEnvVar as BadEnvVar
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from orca.processor.records import Emitted as Emitted
     from orca.processor.records import Results as Results
     from orca.processor.records import Run as Run
+    from orca.processor.schedule import Tick as Tick
+    from orca.processor.stubs import RemoteStub as RemoteStub
 
 __all__ = [
     "ArrayResult",
@@ -80,13 +83,16 @@ __all__ = [
     "OrcaClient",
     "Processor",
     "RemoteAlgorithm",
+    "RemoteStub",
     "Results",
     "Run",
     "StructResult",
+    "Tick",
     "ValueResult",
     "Window",
     "WindowType",
     "__version__",
+    "look_back",
     "lookback",
 ]
 
@@ -124,12 +130,15 @@ _HOMES = {
     "OrcaClient": "orca.processor.client",
     "Processor": "orca.processor.processor",
     "RemoteAlgorithm": "orca.processor.definition",
+    "RemoteStub": "orca.processor.stubs",
     "Results": "orca.processor.records",
     "Run": "orca.processor.records",
     "StructResult": "orca.processor.model",
+    "Tick": "orca.processor.schedule",
     "ValueResult": "orca.processor.model",
     "Window": "orca.processor.model",
     "WindowType": "orca.processor.model",
+    "look_back": "orca.processor.definition",
     "lookback": "orca.processor.definition",
 }
 
