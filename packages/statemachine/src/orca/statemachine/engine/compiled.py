@@ -509,7 +509,7 @@ class Compiled:
             if work.failures:
                 work.signal = work.failures.popleft()
                 enabled = yield from self._select(work, self.row(config, work.signal.name))
-                handling = frozenset(arc.source for arc in enabled)
+                handling = work.tried.union(arc.source for arc in enabled)
             else:
                 enabled = ()
                 if not config.stable:
@@ -559,8 +559,8 @@ class Compiled:
                 else:
                     work.commands.append(op)
         except UndoMicrostep as undo:
-            if saved is not None:  # it is: only a microstep with a handler is undone
-                work.restore(saved)
+            assert saved is not None  # only a microstep with a handler is undone
+            work.restore(saved)
             work.failures.append(undo.signal)
             work.count(config.states)
             return config

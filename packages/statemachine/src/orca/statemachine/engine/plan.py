@@ -147,7 +147,6 @@ class Plan:
         effects: The effect type of each action that declares one.
         done_data: Payload makers of final states, by number (from imported SCXML).
         microsteps_max: The bound of a macrostep.
-        guards: The declared guards, compiled.
     """
 
     definition: MachineDef
@@ -157,7 +156,6 @@ class Plan:
     effects: Mapping[str, str]
     done_data: Mapping[int, Callable[[Mapping[str, object]], Mapping[str, object]]]
     microsteps_max: int
-    guards: Mapping[str, Evaluator]
 
     @property
     def name(self) -> str:
@@ -244,7 +242,7 @@ class _Builder:
             target = None if row.target is None else self._find(row.target, row)
             used: set[str] = set()
             for name in _refs(row.guard):
-                used |= names[name]
+                used |= names.get(name, {name})
             self.arcs.append(
                 Arc(
                     index=len(self.arcs),
@@ -416,5 +414,4 @@ def compile_plan(
         effects={a.name: a.effect_type for a in definition.actions if a.effect_type is not None},
         done_data={builder.by_path[path]: make for path, make in (done_data or {}).items()},
         microsteps_max=microsteps_max,
-        guards=guards,
     )

@@ -85,7 +85,7 @@ class Reference:
             if work.failures:  # Orca: a failure comes before eventless transitions
                 work.signal = work.failures.popleft()
                 enabled = yield from self.select_transitions(work, work.signal.name)
-                work.handling = frozenset(arc.source for arc in enabled)
+                work.handling = work.tried.union(arc.source for arc in enabled)
             else:
                 enabled = yield from self.select_transitions(work, EVENTLESS)
                 if not enabled:
@@ -271,7 +271,7 @@ class Reference:
                 continue
             self._add_descendants(work, arc.target, states_to_enter, default_history)
             ancestor = self.get_transition_domain(arc)
-            for state in self.get_effective_target_states(work, arc):
+            for state in self.get_effective_target_states(work, arc.target):
                 self._add_ancestors(work, state, ancestor, states_to_enter, default_history)
 
     # procedure addDescendantStatesToEnter(state, ...)
@@ -320,13 +320,10 @@ class Reference:
 
     # function isInFinalState(s)
     def is_in_final_state(self, state: int) -> bool:
-        """Whether a compound or parallel state is done."""
-        node = self.nodes[state]
-        if node.kind is Kind.COMPOUND:
-            return any(self.nodes[c].kind is Kind.FINAL and c in self.configuration for c in node.children)
-        if node.kind is Kind.PARALLEL:
-            return all(self.is_in_final_state(c) for c in node.children)
-        return False
+        """Whether a region is done."""
+        # Only regions are asked about, and those are compound: the text's case of a parallel state cannot occur.
+        children = self.nodes[state].children
+        return any(self.nodes[c].kind is Kind.FINAL and c in self.configuration for c in children)
 
     # function getTransitionDomain(t), function findLCCA(stateList)
     def get_transition_domain(self, arc: Arc) -> int:
@@ -346,19 +343,14 @@ class Reference:
         return ROOT
 
     # function getEffectiveTargetStates(transition)
-    def get_effective_target_states(self, work: Work, arc: Arc) -> tuple[int, ...]:
-        """The target, or what its history state stands for."""
-        if arc.target is None:
-            return ()
-        return self._effective(work, arc.target)
-
-    def _effective(self, work: Work, state: int) -> tuple[int, ...]:
+    def get_effective_target_states(self, work: Work, state: int) -> tuple[int, ...]:
+        """A target, or what its history state stands for."""
         node = self.nodes[state]
         if node.kind is not Kind.HISTORY:
             return (state,)
         if work.history.get(state):
             return work.history[state]
-        return self._effective(work, self._default_of(node)[0])
+        return self.get_effective_target_states(work, self._default_of(node)[0])
 
     def _default_of(self, history: Node) -> tuple[int, str | None]:
         """Target and action of the default transition of a history state, or the parent's initial state."""

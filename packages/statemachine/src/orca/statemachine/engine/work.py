@@ -26,7 +26,7 @@ from orca.statemachine.engine.types import (
     Snapshot,
     error_name,
 )
-from orca.statemachine.guards import compile_guard
+from orca.statemachine.guards import compile_guards, compile_value
 from orca.statemachine.model import ANY_EVENT
 from orca.statemachine.operations import Unknown, truth
 
@@ -56,6 +56,7 @@ class UndoMicrostep(Exception):  # noqa: N818 - control flow inside the engines,
     def __init__(self, signal: Signal) -> None:
         super().__init__(signal.name)
         self.signal = signal
+        self.trigger = signal
 
 
 class Work:
@@ -69,12 +70,14 @@ class Work:
         failures: Signals of failed actions; they come before everything else.
         commands: What was done, in order.
         signal: The event that guards and actions see.
+        trigger: The event that the macrostep began with.
         verdict: What became of the event from outside.
         failed_guard: The last guard that did not hold, and why if its value was unknown.
         running: False as soon as a top-level final state was entered.
         entered: States entered in this macrostep that are still active, for timers and children.
         asked_guards: Names of guards that the program answers.
         handling: States whose on_error is being taken in this microstep.
+        tried: States whose on_error was taken since the last microstep without a failure.
         trail: The configurations after each microstep.
         arcs: Numbers of the transitions that were taken, in order.
     """
@@ -94,6 +97,8 @@ class Work:
         "running",
         "signal",
         "trail",
+        "tried",
+        "trigger",
         "verdict",
     )
 
@@ -105,12 +110,14 @@ class Work:
         self.failures: deque[Signal] = deque()
         self.commands: list[Command] = []
         self.signal = signal
+        self.trigger = signal
         self.verdict: Verdict = "unhandled"
         self.failed_guard: tuple[str, str] = ("", "")
         self.running = True
         self.entered: set[int] = set()
         self.asked_guards = asked_guards
         self.handling: frozenset[int] = frozenset()
+        self.tried: frozenset[int] = frozenset()
         self.trail: list[tuple[int, ...]] = []
         self.arcs: list[int] = []
 
@@ -134,11 +141,13 @@ class Work:
         self.entered = set(entered)
 
     def count(self, configuration: tuple[int, ...]) -> None:
-        """Note the configuration after a microstep.
+        """Note the end of a microstep and the configuration it led to.
 
         Raises:
             LivelockError: The macrostep has taken more microsteps than the plan allows.
         """
+        # A state whose on_error fails is not asked again, or two of them would pass a failure to and fro.
+        self.tried = self.handling if self.failures else frozenset()
         self.trail.append(configuration)
         bound = self.plan.microsteps_max
         if len(self.trail) <= bound:
@@ -196,7 +205,8 @@ def holds(work: Work, arc: Arc) -> Generator[Request, Reply | bool, bool]:
         for name in sorted(asked):
             verdict = yield Ask(name, "guard")
             answers[name] = _constant(bool(verdict))
-        evaluate = compile_guard(arc.expression, {**work.plan.guards, **answers}).evaluate
+        guards = compile_guards(work.plan.definition.guards, answers)
+        evaluate = compile_value(arc.expression, guards)
     value = truth(evaluate(work.context, work.signal.payload))
     if value is True:
         return True
@@ -217,7 +227,6 @@ def run(work: Work, request: Run) -> Steps:
     """
     handler = _handler(work, request)
     before = dict(work.context) if handler >= 0 else None
-    queued, issued = len(work.queue), len(work.commands)
     work.commands.append(request)
     try:
         reply = yield request
@@ -235,9 +244,6 @@ def run(work: Work, request: Run) -> Steps:
             raise UndoMicrostep(signal) from error
         work.context.clear()
         work.context.update(before)
-        while len(work.queue) > queued:
-            work.queue.pop()
-        del work.commands[issued + 1 :]
         work.failures.append(signal)
         return
     if isinstance(reply, EffectFailed):

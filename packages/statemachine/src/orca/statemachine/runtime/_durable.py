@@ -168,8 +168,8 @@ class Durable(Family):
         history = tuple(sorted(work.history.items()))
         snapshot = self._describe(work.context, after, history, plans, done=not work.running)
         entry: dict[str, Any] = {
-            "event": work.signal.name,
-            "payload": dict(work.signal.payload),
+            "event": work.trigger.name,
+            "payload": dict(work.trigger.payload),
             "from": str(self.state),
             "to": self._engine.plan.describe(after.states),
             "delta": {k: v for k, v in work.context.items() if k not in self.context or self.context[k] != v},

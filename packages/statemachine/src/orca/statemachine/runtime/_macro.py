@@ -320,7 +320,7 @@ class Macrosteps(Queueing):
         self._seq += 1
         if not work.running:
             self._gate |= DONE
-        self._learn(before, work.signal.name)
+        self._learn(before, work.trigger.name)
         self._arm(extras, plans)
         if plans.stop_children or plans.start_children:
             await self._change_children(plans)
@@ -388,7 +388,7 @@ class Macrosteps(Queueing):
                         now_s=extras.clock.now(),
                         run_id=extras.run_id or "",
                         machine=self.definition.name,
-                        event=work.signal.name,
+                        event=work.trigger.name,
                         from_state=old,
                         to_state=new,
                         context_delta=_changes(previous, work.context),
@@ -397,7 +397,7 @@ class Macrosteps(Queueing):
             except Exception as error:  # noqa: BLE001, PERF203 - reported, as every observer's failure
                 self.event_bus.report(BusError(f"sink of {self.definition.name}", error))
         if self.event_bus.was_watched:
-            trigger = work.signal.name
+            trigger = work.trigger.name
             payload = {"from": old, "to": new, "trigger": trigger, "machine": self.definition.name}
             await self._publish(EventType.TRANSITION_STARTED, payload)
             await self._publish(EventType.TRANSITION_COMPLETED, payload)
