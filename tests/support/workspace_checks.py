@@ -19,6 +19,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -440,19 +441,26 @@ def install_wheels(dist: Path, constraints: str) -> None:
 
 def install_extras(constraints: str, extras: list[str]) -> None:
     """``pip install ".[extra]"`` by both installers: the extra works, and brings nothing of the others."""
-    for extra in extras:
-        for tool in ("pip", "uv"):
-            with tempfile.TemporaryDirectory() as folder:
-                python = environment(Path(folder))
-                by_pip = (sys.executable, "-m", "pip", "--python", python, "install")
-                by_uv = ("uv", "pip", "install", "--python", python)
-                run(*(by_pip if tool == "pip" else by_uv), "-q", "-c", constraints, f".[{extra}]")
-                names = installed(python)
-                strangers = names & set(NOT_WITH[extra])
-                if strangers:
-                    raise SystemExit(f".[{extra}] by {tool} brings {', '.join(sorted(strangers))}")
-                use_modules(python, list(MODULES) if extra == "all" else [extra])
-                print(f".[{extra}] by {tool}: {len(names)} distributions, imported")
+    jobs = [(constraints, extra, tool) for extra in extras for tool in ("pip", "uv")]
+    # Two at a time: an installer waits for the network as often as for a processor.
+    with ThreadPoolExecutor(2) as pool:
+        for line in pool.map(install_extra, *zip(*jobs, strict=True)):
+            print(line, flush=True)
+
+
+def install_extra(constraints: str, extra: str, tool: str) -> str:
+    """Install one extra into an empty environment and use it; gives a line for the log."""
+    with tempfile.TemporaryDirectory() as folder:
+        python = environment(Path(folder))
+        by_pip = (sys.executable, "-m", "pip", "--python", python, "install")
+        by_uv = ("uv", "pip", "install", "--python", python)
+        run(*(by_pip if tool == "pip" else by_uv), "-q", "-c", constraints, f".[{extra}]")
+        names = installed(python)
+        strangers = names & set(NOT_WITH[extra])
+        if strangers:
+            raise SystemExit(f".[{extra}] by {tool} brings {', '.join(sorted(strangers))}")
+        use_modules(python, list(MODULES) if extra == "all" else [extra])
+        return f".[{extra}] by {tool}: {len(names)} distributions, imported"
 
 
 def lock(constraints: Path, *options: str) -> None:
