@@ -8,7 +8,8 @@ import itertools
 import logging
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 import grpc.aio
@@ -24,7 +25,7 @@ from orca.orchestrator.security import channel_credentials, dial_target
 from orca.processor import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from orca.orchestrator.active import ActiveRun
     from orca.orchestrator.engine import Engine
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from orca.orchestrator.settings import CoreSettings
     from orca.orchestrator.store.records import InstanceRow, ProcessorRow
 
-__all__ = ["Instance", "Link", "Links"]
+__all__ = ["Instance", "Link", "Links", "LocalInstance", "LocalRunner"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,23 @@ _FINAL = (
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.PERMISSION_DENIED,
 )
+
+
+class LocalRunner(Protocol):
+    """What runs algorithms in this process; the processor package's engine is one."""
+
+    async def execute(
+        self,
+        request: wire.ExecutionRequest,
+        metadata: Mapping[str, str],
+        write: Callable[[bytes], Awaitable[Any]],
+    ) -> None:
+        """Run one call and write each answer's bytes."""
+        ...
+
+    def close(self) -> None:
+        """End its threads."""
+        ...
 
 
 class Instance:
@@ -195,11 +213,53 @@ class Instance:
         if state == "serving":
             self._link.pump()
 
+    async def carry(
+        self, call: Call, request: wire.ExecutionRequest, metadata: tuple[tuple[str, str], ...]
+    ) -> None:
+        """Send one call and take its results as they come."""
+        call.stream = self.execute(request, metadata=metadata)
+        hit("dispatch.after_send")
+        async for message in call.stream:
+            hit("result.received")
+            result_of(self._link.engine, call, message)
+
     async def close(self) -> None:
         """Stop watching; calls that run are cancelled with the channel."""
         self._watch.cancel()
         if self._channel is not None:
             await self._channel.close()
+
+
+class LocalInstance(Instance):
+    """A processor inside this process: no channel, no health checks, the same calls."""
+
+    def __init__(self, runner: LocalRunner, link: Link) -> None:
+        self.address = "local"
+        self.features = frozenset(wire.FEATURES)
+        self.seen_ns = link.engine.now_ns()
+        self.state = "serving"
+        self.detail = ""
+        self.calls = set()
+        self.lost_since = 0.0
+        self._link = link
+        self._runner = runner
+
+    def poke(self) -> None:
+        """It is always there."""
+
+    async def carry(
+        self, call: Call, request: wire.ExecutionRequest, metadata: tuple[tuple[str, str], ...]
+    ) -> None:
+        """Run one call and take its results as they come."""
+
+        async def write(answer: bytes) -> None:
+            result_of(self._link.engine, call, wire.ExecutionResult.FromString(answer))
+
+        await self._runner.execute(request, dict(metadata), write)
+
+    async def close(self) -> None:
+        """End the threads."""
+        self._runner.close()
 
 
 class Link:
@@ -329,11 +389,7 @@ class Link:
         call.watch(self._timed_out)
         try:
             hit("dispatch.before_send")
-            call.stream = instance.execute(request, metadata=metadata)
-            hit("dispatch.after_send")
-            async for message in call.stream:
-                hit("result.received")
-                result_of(self.engine, call, message)
+            await instance.carry(call, request, metadata)
         except grpc.aio.AioRpcError as error:
             self._broken(instance, call, error)
         except asyncio.CancelledError:
@@ -426,6 +482,13 @@ class Links:
         if link is None:
             link = self._links[key] = Link(key, self._engine, self._settings)
         link.revise(row)
+
+    def attach(self, key: ProcessorKey, row: ProcessorRow, runner: LocalRunner) -> None:
+        """Run a processor's calls in this process."""
+        self.revise(key, replace(row, instances=()))
+        link = self._links[key]
+        link.instances["local"] = LocalInstance(runner, link)
+        link.pump()
 
     def fuses(self, processor: ProcessorKey) -> bool:
         """Whether a processor takes chains in one call."""
