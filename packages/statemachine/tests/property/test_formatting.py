@@ -15,7 +15,7 @@ from orca.statemachine.print_markdown import print_markdown
 from orca.statemachine.printer import print_brace
 
 QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

@@ -15,7 +15,7 @@ from orca.statemachine.printer import print_brace
 from orca.statemachine.tables import DecisionTableDef
 
 QUICK = settings(
-    max_examples=120,
+    max_examples=60,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
