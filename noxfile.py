@@ -173,8 +173,8 @@ def types(session: nox.Session) -> None:
     """Types, strict, by two checkers: mypy and pyright."""
     install(session, *PACKAGES, groups=("types", "test"))
     sources = [f"packages/{package}/src" for package in PACKAGES]
-    session.run("mypy", *sources)
-    session.run("pyright", *sources, env={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"})
+    session.run("mypy", *sources, "tests/typing")
+    session.run("pyright", *sources, "tests/typing", env={"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"})
 
 
 @nox.session(python=HOME)
