@@ -138,13 +138,26 @@ def c1_receiver_down(size: str, rng: random.Random, folder: Path) -> Facts:
         check(numbers == list(range(count)), "C2: not all delivered")
     server.stop()
     waits.sort()
+    bare = sorted(_bare_sync_s(folder) for _ in range(200))
     return {
         "updates": 5 * count,
         "attempts_while_down": steps,
         "accept_p50_ms": round(waits[len(waits) // 2] * 1e3, 2),
         "accept_p99_ms": round(waits[int(len(waits) * 0.99)] * 1e3, 2),
+        "bare_fsync_p50_ms": round(bare[len(bare) // 2] * 1e3, 2),
+        "bare_fsync_p99_ms": round(bare[int(len(bare) * 0.99)] * 1e3, 2),
         "drain_per_s": round(5 * count / took),
     }
+
+
+def _bare_sync_s(folder: Path) -> float:
+    """What the disk takes for one small synced write just now: the floor under every accepted update."""
+    started = time.perf_counter()
+    with (folder / "bare").open("ab") as file:
+        file.write(b"x" * 300)
+        file.flush()
+        os.fsync(file.fileno())
+    return time.perf_counter() - started
 
 
 def c2_kills(size: str, rng: random.Random, folder: Path) -> Facts:

@@ -83,6 +83,12 @@ class BaseSDK:
         """Whether the log file's new lines are sent before the terminal status."""
         return self._reporter.options.send_logs
 
+    @send_logs.setter
+    def send_logs(self, value: bool) -> None:
+        from dataclasses import replace  # noqa: PLC0415
+
+        self._reporter.options = replace(self._reporter.options, send_logs=bool(value))
+
     @property
     def log_file(self) -> str:
         """The log file; on Lambda, a name of its own for each event."""
