@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orca.statemachine._scope import nearest
 from orca.statemachine.expr import (
@@ -137,7 +137,7 @@ def check_cycles(guards: tuple[GuardDef, ...], report: Report) -> tuple[GuardDef
     bad = _cyclic(references)
     for item in guards:
         if item.name in bad:
-            message = f"guard `{item.name}` refers to itself: {' -> '.join(bad[item.name])}"
+            message = f"guard `{item.name}` refers to itself: {_way_round(bad[item.name])}"
             report.add("GUARD_CYCLE", message, item.span)
         else:
             kept.append(item)
@@ -148,6 +148,16 @@ def check_cycles(guards: tuple[GuardDef, ...], report: Report) -> tuple[GuardDef
             report.add("LIMIT_EXCEEDED", message, known[name].span)
             levels[name] = 0
     return tuple(kept)
+
+
+_SHOWN_CIRCLE: Final = 8
+"""Guards of a circle that a message names: a longer one is shown by its beginning and its end."""
+
+
+def _way_round(circle: list[str]) -> str:
+    if len(circle) > _SHOWN_CIRCLE:
+        circle = [*circle[: _SHOWN_CIRCLE - 1], "...", circle[-1]]
+    return " -> ".join(circle)
 
 
 def _cyclic(references: Mapping[str, list[str]]) -> dict[str, list[str]]:
