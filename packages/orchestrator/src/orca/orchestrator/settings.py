@@ -26,7 +26,7 @@ class CoreSettings:
 
     Attributes:
         folder: Holds the store, ``core.json``, the lock and the log.
-        database: ``postgresql://...`` of a shared store; empty for SQLite in the folder.
+        database: Reserved for a shared store; must be empty, the store is SQLite in the folder.
         host: The address to listen on; beyond loopback only with TLS and tokens.
         port: gRPC port; 0 takes a free one.
         web_port: Port of the pages; 0 takes a free one, -1 serves none.
@@ -103,6 +103,8 @@ class CoreSettings:
         if not 0 <= self.port <= 65_535:
             faults.append(f"port is {self.port}, not 0 to 65535")
         faults.extend(_network_faults(self.allowed_networks))
+        if self.database:
+            faults.append("database is set, and this version stores in SQLite only")
         outside = not is_loopback(self.host)
         if outside and not self.tls_cert:
             faults.append(f"host {self.host} is beyond loopback, which needs tls_cert and tls_key")

@@ -23,7 +23,14 @@ Until = Annotated[str, typer.Option("--to", help="End, in the same forms.")]
 
 def new_app(text: str) -> typer.Typer:
     """A group of commands; without one of them it prints its help."""
-    return typer.Typer(help=text, no_args_is_help=True, add_completion=False)
+    app = typer.Typer(help=text, no_args_is_help=True, add_completion=False)
+    # With a callback a group stays a group, also while it has one command.
+    app.callback(help=text)(_group)
+    return app
+
+
+def _group() -> None:
+    """Nothing of its own."""
 
 
 def connect(core: str) -> QueryClient:

@@ -48,14 +48,12 @@ WebPort = Annotated[
 ]
 
 
-def _settings(folder: Path, *, port: int, host: str, database: str, web_port: int) -> CoreSettings:
+def _settings(folder: Path, *, port: int, host: str, web_port: int) -> CoreSettings:
     settings = replace(from_environ(), folder=folder)
     if port >= 0:
         settings = replace(settings, port=port)
     if host:
         settings = replace(settings, host=host)
-    if database:
-        settings = replace(settings, database=database)
     if web_port >= -1:
         settings = replace(settings, web_port=web_port)
     return settings
@@ -67,13 +65,12 @@ def start_core(
     folder: Folder = DEFAULT_FOLDER,
     port: Port = -1,
     host: Host = "",
-    database: Database = "",
     web_port: WebPort = -2,
     foreground: Foreground = False,
     json: Json = False,
 ) -> None:
     """Start the core of this folder in the background, and say where it listens."""
-    settings = _settings(folder, port=port, host=host, database=database, web_port=web_port)
+    settings = _settings(folder, port=port, host=host, web_port=web_port)
     begun = time.monotonic()
     if foreground:
         run_foreground(settings, ready=lambda server: _print_ready(_facts(server), begun))
@@ -121,9 +118,8 @@ def show_status(*, folder: Folder = DEFAULT_FOLDER, json: Json = False) -> None:
     if wants_json():
         print_json({"running": True, **{key: value for key, value in known.items() if key != "token"}})
         return
-    postgres = str(known["store"]).startswith("postgres")
-    echo("PostgreSQL: running" if postgres else "SQLite: running")
-    echo(f"Connection string: {'set by --database' if postgres else 'sqlite:///' + str(known['store'])}")
+    echo("SQLite: running")
+    echo(f"Connection string: sqlite:///{known['store']}")
     echo()
     echo("Orca: running")
     echo(f"Connection string: grpc://{known['address']}")
