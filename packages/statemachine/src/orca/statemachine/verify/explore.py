@@ -144,6 +144,10 @@ class Space(Protocol):
         """A shortest way from the start; its first edge is a start."""
         ...
 
+    def dead_ends(self) -> Iterable[int]:
+        """Nodes that are not done and have no edge, among those that were expanded."""
+        ...
+
     def touched(self) -> int:
         """All states that are active in a node or entered on an edge, as bits."""
         ...
@@ -205,6 +209,10 @@ class Graph:
             at, edge = self.found_by[at]
             way.append(edge)
         return way[::-1]
+
+    def dead_ends(self) -> Iterable[int]:
+        """Nodes that are not done and have no edge, among those that were expanded."""
+        return (at for at in range(self.expanded) if not self.nodes[at].done and not self.out[at])
 
     def touched(self) -> int:
         """All states that are active in a node or entered on an edge, as bits."""

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from orca.statemachine.engine import EVENTLESS, Kind, compiled
 from orca.statemachine.verify.explore import BUDGET, Choice, Edge, bits
+from orca.statemachine.verify.product import Product, product_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from orca.statemachine.engine import Arc, Plan
     from orca.statemachine.verify.domains import Variable
@@ -33,6 +34,31 @@ def eligible(plan: Plan) -> bool:
         if node.histories or node.handler >= 0 or waits or EVENTLESS in node.arcs:
             return False
     return all(arc.guard is None and arc.sync is None and arc.raises is None for arc in plan.arcs)
+
+
+class _Order(Protocol):
+    """Configurations in the order of their discovery."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, at: int, /) -> tuple[int, ...]: ...
+    def __iter__(self) -> Iterator[tuple[int, ...]]: ...
+
+
+class _Decoded:
+    """Configurations kept as codes."""
+
+    def __init__(self, product: Product, codes: list[int]) -> None:
+        self.product = product
+        self.codes = codes
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, at: int) -> tuple[int, ...]:
+        return self.product.leaves(self.codes[at])
+
+    def __iter__(self) -> Iterator[tuple[int, ...]]:
+        return map(self.product.leaves, self.codes)
 
 
 class FastGraph:
@@ -60,10 +86,12 @@ class FastGraph:
         self.above = {leaf: bits((leaf, *plan.ancestors(leaf))) for leaf in self.leaf_kinds}
         self.entries: dict[int, tuple[int, ...]] = {}
         self.shared = self._shared_events()
-        self.moves = {leaf: self._moves(leaf) for leaf in self.leaf_kinds}
+        self.moves = {leaf: self._moves(leaf, shared=False) for leaf in self.leaf_kinds}
+        self.joint = {leaf: self._moves(leaf, shared=True) for leaf in self.leaf_kinds}
         start = self.engine.initial()
         self.start = self._leaves(start.target.states)
-        self.order: list[tuple[int, ...]] = [self.start]
+        self.order: _Order = [self.start]
+        self._numbers: dict[tuple[int, ...], int] | None = None
         self.parents: list[int] = [-1]
         self.found_by: list[str] = [""]
         self.stuck: list[int] = []
@@ -107,11 +135,11 @@ class FastGraph:
         common = next((state for state in self.plan.ancestors(other) if state in around), 0)
         return self.plan.nodes[common].kind is Kind.PARALLEL
 
-    def _moves(self, leaf: int) -> tuple[tuple[str, Arc, bool], ...]:
-        """The transitions of a leaf that are taken alone; and whether they leave no other leaf."""
+    def _moves(self, leaf: int, *, shared: bool) -> tuple[tuple[str, Arc, bool], ...]:
+        """The transitions of a leaf for events of one kind; and whether they leave no other leaf."""
         found: list[tuple[str, Arc, bool]] = []
         for event, arc in sorted(self.leaf_arcs[leaf].items()):
-            if event in self.shared:
+            if (event in self.shared) is not shared:
                 continue
             between = [state for state in self.plan.ancestors(leaf) if state > arc.domain >= 0]
             alone = all(self.plan.nodes[state].kind is not Kind.PARALLEL for state in between)
@@ -178,8 +206,26 @@ class FastGraph:
 
     def explore(self, budget: int = BUDGET) -> FastGraph:
         """Everything from the start, breadth first, until the budget is used up."""
+        product = None if len(self.start) < 2 else self._product()
+        if product is None:
+            self._explore(budget)
+        else:
+            codes, self.parents, self.found_by, self.stuck, self.complete = product.explore(budget)
+            self.order = _Decoded(product, codes)
+            seen = {leaf for leaves in product.digits for leaf in leaves}
+            if not self.complete:
+                seen = {leaf for leaves in self.order for leaf in leaves}
+            for leaf in seen:
+                self.seen |= self.above[leaf]
+            self.expanded = len(self.order) if self.complete else max(1, self.parents[-1])
+        return self
+
+    def _product(self) -> Product | None:
+        return product_of(self.start, self.moves, self.joint, self._entry)
+
+    def _explore(self, budget: int) -> None:
         numbers = {self.start}
-        order, parents, found_by = self.order, self.parents, self.found_by
+        order, parents, found_by = [self.start], self.parents, self.found_by
         above, ends, successors = self.above, self.ends, self.successors
         seen = 0
         for at, leaves in enumerate(order):  # grows while it is walked
@@ -199,8 +245,7 @@ class FastGraph:
                 break
             self.expanded = at + 1
         self.seen = seen
-        self._numbers: dict[tuple[int, ...], int] | None = None
-        return self
+        self.order = order
 
     # ---- what the checks need
 
@@ -247,6 +292,10 @@ class FastGraph:
             way.append(next(e for e in self.edges(parent) if e.event == event and e.target == at))
             at = parent
         return [*self.starts, *reversed(way)]
+
+    def dead_ends(self) -> Iterable[int]:
+        """Configurations that nothing leads out of and that are not final."""
+        return self.stuck
 
     def touched(self) -> int:
         """All states that were active: without eventless transitions none is only passed."""

@@ -59,9 +59,7 @@ def _dead_ends(analysis: Analysis) -> None:
     """Configurations that nothing leads out of, one finding for each set of leaves."""
     space = analysis.space
     shown: set[str] = set()
-    for at in range(space.expanded):
-        if space.is_done(at) or next(iter(space.targets(at)), None) is not None:
-            continue
+    for at in space.dead_ends():
         leaves = analysis.plan.describe(space.states(at))
         if leaves in shown or _may_go_on(analysis, at):
             continue
