@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MISSING", "MachinePage", "fenced", "machine_page", "orchestra_page", "processor_page"]
+__all__ = ["MISSING", "MachinePage", "fenced", "indented", "machine_page", "orchestra_page", "processor_page"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = ROOT.parent / "shared" / "seeds"
@@ -26,6 +26,17 @@ def _page(prefix: str) -> str:
 def fenced(text: str, language: str) -> list[str]:
     """The contents of the fenced blocks of one language, in order."""
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def indented(source: str) -> str:
+    """A program with the bodies indented that some READMEs print at the margin."""
+    found: list[str] = []
+    inside = False
+    for line in source.splitlines():
+        inside = inside and bool(line.strip())
+        found.append(f"    {line}" if inside and not line.startswith(" ") else line)
+        inside = inside or bool(re.match(r"(def|if) .*:$", line))
+    return "\n".join(found) + "\n"
 
 
 def processor_page(language: str = "python") -> list[str]:

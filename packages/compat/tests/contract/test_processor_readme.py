@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -25,17 +24,6 @@ def examples(version: str) -> list[str]:
     return seeds.fenced(sdists.readme("orca-python", version), "python")
 
 
-def indented(source: str) -> str:
-    """The program with the bodies indented that the README prints at the margin."""
-    found: list[str] = []
-    inside = False
-    for line in source.splitlines():
-        inside = inside and bool(line.strip())
-        found.append(f"    {line}" if inside and not line.startswith(" ") else line)
-        inside = inside or bool(re.match(r"(def|if) .*:$", line))
-    return "\n".join(found) + "\n"
-
-
 @pytest.mark.parametrize("version", list(VARIABLES))
 def test_the_first_program(version: str, tmp_path: Path) -> None:
     source = examples(version)[0]
@@ -47,7 +35,7 @@ def test_the_first_program(version: str, tmp_path: Path) -> None:
         chosen = {name: every[name] for name in VARIABLES[version]}
         env = {**environment(core.address, port, first=True), **chosen}
         env = {name: value for name, value in env.items() if name in chosen or name not in VARIABLES["0.2.0"]}
-        with running(indented(source), tmp_path, env) as log:
+        with running(seeds.indented(source), tmp_path, env) as log:
             wait_for_port(port, log)
             emit(core, "MyWindow")
             result = core.wait(lambda: core.results.get("MyAlgo_1.0.0"))
