@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
+from own_loop import own_loop
 
 from orca.common.clock import SystemClock
 from orca.common.retry import RetryPolicy
@@ -58,8 +59,7 @@ def test_emit_sends_what_was_given_and_reads_the_id(core: ScriptedCore) -> None:
     assert (sent["orca-force"], sent["orca-priority"], sent["orca-idempotency-key"]) == ("1", "5", "k")
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@own_loop
 async def test_async_emit(core: ScriptedCore) -> None:
     async with AsyncOrcaClient(core.address) as client:
         assert (await client.emit(WINDOW)).window_id == 1
@@ -95,8 +95,7 @@ def test_many_windows_go_in_batches_to_our_core(core: ScriptedCore) -> None:
     assert [one.triggered for one in answers[:2]] == [False, True]
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@own_loop
 async def test_many_windows_go_one_by_one_to_another_core(foreign: ScriptedCore) -> None:
     with OrcaClient(foreign.address) as client:
         assert len(client.emit_many([WINDOW] * 3)) == 3

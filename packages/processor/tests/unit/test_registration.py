@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from own_loop import own_loop
 from serving import serving
 
 from orca.common.retry import RetryPolicy
@@ -147,8 +148,7 @@ def test_a_processor_registers_again_after_its_core_restarts() -> None:
                 second.stop()
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@own_loop
 async def test_a_core_that_forgot_is_told_again() -> None:
     from orca.processor.registration import Registrar
 
@@ -172,8 +172,7 @@ async def test_a_core_that_forgot_is_told_again() -> None:
         assert core.calls[0] == "RegisterProcessor"
 
 
-@pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@own_loop
 async def test_a_core_that_cannot_tell_is_not_asked_again() -> None:
     from orca.processor.registration import Registrar
 
