@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
-from webhooks import here, published
+from programs import Outcome
+from webhooks import run_sides
 
 from orchestra.sdk.testing import Fault
 
@@ -230,16 +231,30 @@ def last_line(text: str) -> str:
     return (text.splitlines() or [""])[-1]
 
 
+Said = dict[str, tuple[list[str], Outcome]]
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Said]:
+    wanted: dict[str, dict[str, tuple[str, tuple[Fault, ...]]]] = {"0.0.16": {}, "0.2.0": {}, "": {}}
+    for name, (release, program, faults, before, _) in CASES.items():
+        wanted[""][name] = (program, faults)
+        if before is not None:
+            wanted[release][name] = (program, faults)
+    return run_sides(wanted, tmp_path_factory.mktemp("differences"))
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_a_difference(name: str, tmp_path: Path) -> None:
-    release, program, faults, before, after = CASES[name]
+def test_a_difference(name: str, sides: dict[str, Said]) -> None:
+    release, _, faults, before, after = CASES[name]
     if before is not None:
-        events, done = published(release, program, tmp_path, *faults)
-        assert (events, last_line(done.stdout)) == before
-    events, done = here(program, tmp_path, *faults)
-    printed = done.stdout.splitlines() or [""]
-    assert events == after[0], done.stderr
-    assert after[1] in printed if faults else last_line(done.stdout) == after[1], (done.stdout, done.stderr)
+        events, there = sides[release][name]
+        assert (events, last_line(there.stdout)) == before
+    events, here = sides[""][name]
+    printed = here.stdout.splitlines() or [""]
+    assert events == after[0], here.stderr
+    shown = after[1] in printed if faults else last_line(here.stdout) == after[1]
+    assert shown, (here.stdout, here.stderr)
 
 
 def test_the_page_lists_exactly_these() -> None:

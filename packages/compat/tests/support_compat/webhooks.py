@@ -1,16 +1,21 @@
-"""Run one program against a local webhook, with a published release or with this package, and tell what came in."""
+"""Run programs against local webhooks, with a published release or with this package, and tell what came in."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from programs import Outcome, run_program
+from batch import run_batch
+from programs import Outcome, clean_environment
 
 from orchestra.sdk.testing import Fault, WebhookServer
 from published import published_python
 
-__all__ = ["RUN", "here", "published", "said"]
+__all__ = ["RUN", "run_all", "run_sides", "said"]
 
 RUN = "11111111-2222-4333-8444-555555555555"
 HEAD = """
@@ -36,22 +41,43 @@ def said(event: dict[str, Any]) -> str:
     return f"{event.get('status', '-')} {event.get('message', '')}".strip()
 
 
-def _run(
-    python: Path | None, program: str, folder: Path, faults: tuple[Fault, ...]
-) -> tuple[list[str], Outcome]:
-    with WebhookServer() as server:
-        server.script(*faults)
-        env = {"ORCHESTRA_WEBHOOK_URL": server.url, "ORCHESTRA_TASK_RUN_ID": RUN}
-        arguments: dict[str, Any] = {} if python is None else {"python": python}
-        done = run_program(HEAD + program + TAIL, folder, env=env, **arguments)
-        return [said(event) for event in server.events], done
+def run_all(
+    programs: Mapping[str, tuple[str, tuple[Fault, ...]]], folder: Path, version: str = ""
+) -> dict[str, tuple[list[str], Outcome]]:
+    """What each program says, with a published release or, without a version, with this package.
+
+    Args:
+        programs: By name: the program, and what its webhook does wrong first.
+        folder: Below it each program gets a working directory.
+        version: The release.
+    """
+    python = published_python(f"orchestra-sdk=={version}") if version else Path(sys.executable)
+    modules = [] if version else ["httpcore", "sqlite3", "orchestra.sdk._courier", "orchestra.sdk._http"]
+    jobs: dict[str, dict[str, Any]] = {}
+    servers: dict[str, WebhookServer] = {}
+    with ExitStack() as stack:
+        for number, (name, (program, faults)) in enumerate(programs.items()):
+            servers[name] = stack.enter_context(WebhookServer())
+            servers[name].script(*faults)
+            place = folder / (version or "here") / str(number)
+            env = {
+                "ORCHESTRA_WEBHOOK_URL": servers[name].url,
+                "ORCHESTRA_TASK_RUN_ID": RUN,
+                "ORCHESTRA_SPOOL_DIR": str(place / "outbox"),
+            }
+            jobs[name] = {"source": HEAD + program + TAIL, "folder": str(place), "env": env}
+        found = run_batch(
+            python, [*modules, "asyncio", "orchestra_sdk.orchestra"], jobs, clean_environment(python)
+        )
+        return {
+            name: ([said(event) for event in servers[name].events], Outcome(*found[name])) for name in jobs
+        }
 
 
-def here(program: str, folder: Path, *faults: Fault) -> tuple[list[str], Outcome]:
-    """What the program says with this package."""
-    return _run(None, program, folder / "here", faults)
-
-
-def published(version: str, program: str, folder: Path, *faults: Fault) -> tuple[list[str], Outcome]:
-    """What the program says with a published release."""
-    return _run(published_python(f"orchestra-sdk=={version}"), program, folder / version, faults)
+def run_sides(
+    sides: Mapping[str, Mapping[str, tuple[str, tuple[Fault, ...]]]], folder: Path
+) -> dict[str, dict[str, tuple[list[str], Outcome]]]:
+    """`run_all` for several releases at once, by version; the empty one is this package."""
+    with ThreadPoolExecutor(len(sides)) as pool:
+        results = pool.map(lambda version: run_all(sides[version], folder, version), sides)
+        return dict(zip(sides, results, strict=True))
