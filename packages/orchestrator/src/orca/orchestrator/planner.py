@@ -108,7 +108,11 @@ class Plan:
 class _Owned:
     definition: AlgorithmDef
     processor: ProcessorKey
-    side: str
+
+    @property
+    def side(self) -> str:
+        """The definition for a message; made only when there is something to say."""
+        return _side(self.definition, self.processor)
 
 
 def check(current: Iterable[Registration], incoming: Registration) -> tuple[Problem, ...]:
@@ -148,7 +152,7 @@ def check(current: Iterable[Registration], incoming: Registration) -> tuple[Prob
 
 
 def _own(definition: AlgorithmDef, registration: Registration) -> _Owned:
-    return _Owned(definition, registration.processor, _side(definition, registration.processor))
+    return _Owned(definition, registration.processor)
 
 
 def _owned(registrations: Iterable[Registration]) -> dict[AlgorithmRef, _Owned]:

@@ -39,6 +39,10 @@ LOOK_S = 0.02
 SWITCH_INTERVAL_S = 0.0005
 
 
+# Processes that this one started: whoever stays to stop them also collects what they leave.
+_started: list[subprocess.Popen[bytes]] = []
+
+
 class FolderLock:
     """At most one core per folder; the lock goes with the process, however it ends.
 
@@ -185,6 +189,7 @@ def start_background(settings: CoreSettings) -> dict[str, Any]:
             stderr=output,
             start_new_session=True,
         )
+    _started.append(process)
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         known = read_core(checked.folder)
@@ -238,4 +243,7 @@ def stop_background(folder: Path) -> bool:
                 f"the core (pid {pid}) did not end within {STOP_TIMEOUT_S:g} s", hint=f"kill {pid}"
             )
         time.sleep(LOOK_S)
+    for process in [entry for entry in _started if entry.pid == pid]:
+        process.wait()
+        _started.remove(process)
     return True
