@@ -136,15 +136,17 @@ def _flush(spool: Spool, wait_s: float) -> int:
     sender.add(spool)
     sender.learn(key_fingerprint(key), key)
     end_s = time.monotonic() + wait_s
-    left = before
-    while True:
-        delay_s = sender.step()
-        left, _ = spool.counts()
-        mine = len(spool.heads([key_fingerprint(key)]))
-        now_s = time.monotonic()
-        if not mine or now_s >= end_s:
-            break
-        time.sleep(min(delay_s, end_s - now_s, 1.0))
+    try:
+        while True:
+            delay_s = sender.step()
+            left, _ = spool.counts()
+            mine = len(spool.heads([key_fingerprint(key)]))
+            now_s = time.monotonic()
+            if not mine or now_s >= end_s:
+                break
+            time.sleep(min(delay_s, end_s - now_s, 1.0))
+    finally:
+        sender.abandon()
     value = {"delivered_or_refused": before - left, "undelivered": left, "dead": len(spool.dead_letters())}
     other = f", {left} wait" if left else ""
     if left and not mine:

@@ -47,6 +47,8 @@ FROM_TERMINAL = ("SIGINT", "SIGQUIT")
 """A terminal sends these to the program itself; forwarding would make two of one."""
 EXIT_NOT_FOUND = 127
 EXIT_NOT_EXECUTABLE = 126
+CLOSE_S = 0.5
+"""At the end, for an event that is on its way; everything undelivered is in the outbox."""
 PIPES_S = 2.0
 """How long to read on after the program's end: a child it left behind may hold the pipe for ever."""
 
@@ -181,6 +183,7 @@ class _Wrapped:
         self._process: subprocess.Popen[bytes] | None = None
         self._early: list[int] = []
         self._interrupted = False
+        self._handlers: dict[int, Any] = {}
         self._outputs = 0
         self._started_s = time.monotonic()
         self._log = LogSpool()
@@ -208,8 +211,12 @@ class _Wrapped:
             self._wait(run.end(status, message), status, code)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            scope.pause()
             run.release()
             self._log.close()
+            self._sdk.close(CLOSE_S)
+            for signum, handler in self._handlers.items():
+                signal.signal(signum, handler)
         return code
 
     # -- the program ------------------------------------------------------------
@@ -244,6 +251,9 @@ class _Wrapped:
         end_s = time.monotonic() + PIPES_S
         for pump in pumps:
             pump.join(max(end_s - time.monotonic(), 0.0))
+        for source, pump in zip((process.stdout, process.stderr), pumps, strict=False):
+            if source is not None and not pump.is_alive():
+                source.close()
         return code, ""
 
     def _pump(self, source: IO[bytes], target: Any) -> None:
@@ -329,7 +339,7 @@ class _Wrapped:
         for name in FORWARDED:
             signum = getattr(signal, name, None)
             if signum is not None and signal.getsignal(signum) != signal.SIG_IGN:
-                signal.signal(signum, self._on_signal)
+                self._handlers[signum] = signal.signal(signum, self._on_signal)
 
     def _on_signal(self, signum: int, _: FrameType | None) -> None:
         if signum == signal.SIGINT:

@@ -301,11 +301,11 @@ class Reporter:
         logs = [(name, spool.take()) for name, spool in self._log_spools.items()]
         return [(name, text) for name, text in logs if text]
 
-    def close(self) -> None:
-        """Stop the background delivery."""
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Stop the background delivery, waiting that long for an event that is on its way."""
         for spool in self._log_spools.values():
             spool.close()
         self._log_spools.clear()
         if self._courier is not None:
-            self._courier.close()
+            self._courier.close(timeout_s)
             self._courier = None

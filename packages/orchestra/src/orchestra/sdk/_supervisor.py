@@ -116,6 +116,8 @@ def _report(facts: dict[str, Any]) -> None:
             before_commit=lambda ids: sender.watch(spool, ids[0], run, ticket),
         )
     sender.run_until_idle(float(facts["deliver_s"]))
+    sender.abandon()
+    spool.close()
 
 
 def _spool(folder: str | None) -> Spool:

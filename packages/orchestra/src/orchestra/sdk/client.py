@@ -238,9 +238,13 @@ class BaseSDK:
 
         return decorate if function is None else decorate(function)
 
-    def close(self) -> None:
-        """Stop the background delivery; what is undelivered stays in the outbox."""
-        self._reporter.close()
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Stop the background delivery; what is undelivered stays in the outbox.
+
+        Args:
+            timeout_s: How long to wait for an event that is on its way.
+        """
+        self._reporter.close(timeout_s)
 
     def __repr__(self) -> str:
         return (

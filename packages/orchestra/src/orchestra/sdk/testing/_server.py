@@ -228,6 +228,11 @@ class WebhookServer:
         """Treat all requests so that the script does not cover; None behaves again."""
         self._always = fault
 
+    def behave(self) -> None:
+        """Forget the script and `always`: answer properly from here on."""
+        self._script.clear()
+        self._always = None
+
     # -- what came in ---------------------------------------------------------------
 
     @property
