@@ -122,5 +122,6 @@ class Replay:
             "history": dict(moment.history),
             "timers": timers,
             "children": {},
+            "finished": [],
             "sequence": 0,
         }

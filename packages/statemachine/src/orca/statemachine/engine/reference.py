@@ -113,9 +113,8 @@ class Reference:
             node = self.nodes[state]
             if node.on_exit is not None:
                 yield from run(work, self._request(node.on_exit, "exit", node, handled=False))
-        for state in sorted(self.configuration):
-            if self.nodes[state].parent == ROOT:
-                work.commands.append(Finish(state, self.nodes[state].path))
+        top = min(self.configuration)
+        work.commands.append(Finish(top, self.nodes[top].path))
 
     # function selectTransitions(event), function selectEventlessTransitions()
     def select_transitions(self, work: Work, event: str) -> Generator[Request, Reply | bool, list[Arc]]:

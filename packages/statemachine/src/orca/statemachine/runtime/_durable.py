@@ -98,6 +98,8 @@ class Durable(Family):
             children = {path: child.snapshot() for path, child in extras.children.items() if path not in gone}
             snapshot["children"] = children
             snapshot["active_invoke"] = next(iter(children), None)
+        if extras.finished:
+            snapshot["finished"] = sorted(extras.finished.difference(plans.stop_children))
         if self._queue:
             snapshot["queue"] = [
                 {"event": t.signal.name, "payload": dict(t.signal.payload)}
@@ -126,6 +128,7 @@ class Durable(Family):
                 "timers": {},
                 "delayed": [],
                 "children": {},
+                "finished": [],
                 "active_invoke": None,
                 "queue": [],
                 "outbox": [],
@@ -361,7 +364,8 @@ class Durable(Family):
         extras = self._more
         down_ms = max(0.0, (extras.clock.now() - float(snapshot.get("timestamp") or 0.0)) * 1000.0)
         self._resume_timers(extras, snapshot, down_ms)
-        await self._resume_children(extras, cast("Mapping[str, Any]", snapshot.get("children") or {}))
+        extras.finished = set(snapshot.get("finished") or ())
+        await self._resume_children(extras, snapshot)
         if extras.pending:
             await self._deliver_outbox()
         for item in snapshot.get("queue") or ():
@@ -394,7 +398,8 @@ class Durable(Family):
             )
             self._apply_later(SendLater(event))
 
-    async def _resume_children(self, extras: Extras, children: Mapping[str, Any]) -> None:
+    async def _resume_children(self, extras: Extras, snapshot: Mapping[str, Any]) -> None:
+        children = cast("Mapping[str, Any]", snapshot.get("children") or {})
         nodes = self._engine.plan.nodes
         for path, snap in children.items():
             invoke = nodes[self._engine.plan.by_path[path]].invoke
@@ -412,9 +417,12 @@ class Durable(Family):
             child = self._make_child(definition, path, {})
             child._more.timer_policy = extras.timer_policy  # noqa: SLF001 - the same class
             await child.resume(snap)
+        if "finished" not in snapshot:
+            return  # an older snapshot does not say which children have ended already
+        known = {*children, *extras.finished}
         for state in self._config.states:
             node = nodes[state]
-            if node.invoke is not None and node.path not in children and not self._gate & DONE:
+            if node.invoke is not None and node.path not in known and not self._gate & DONE:
                 # It was entered, but the process ended before its child was saved, or the child is foreign.
                 await self._start_child(node.path)
 

@@ -39,6 +39,7 @@ class Extras:
         later: Delayed events that the running action asked for or no longer wants.
         owner: The task that runs the macrostep while one of its handlers waits, or None.
         children: Running child machines by path of the state that invoked them.
+        finished: States whose child has ended while they stay active: it is not started again by a resume.
         foreign: Cancel scopes of children in other programs.
         siblings: Definitions that may be invoked, by name.
         runners: Command lines of children in other programs, by name.
@@ -65,6 +66,7 @@ class Extras:
         "counts",
         "delayed",
         "effects",
+        "finished",
         "foreign",
         "later",
         "migrations",
@@ -95,6 +97,7 @@ class Extras:
         self.later: list[SendLater | CancelSend] = []
         self.owner: int | None = None
         self.children: dict[str, OrcaMachine] = {}
+        self.finished: set[str] = set()
         self.foreign: dict[str, anyio.CancelScope] = {}
         self.siblings: Mapping[str, MachineDef] = {}
         self.runners: dict[str, list[str]] = {}

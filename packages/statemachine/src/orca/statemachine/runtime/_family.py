@@ -65,6 +65,7 @@ class Family(Macrosteps):
 
     async def _stop_child(self, path: str) -> None:
         extras = self._more
+        extras.finished.discard(path)
         child = extras.children.pop(path, None)
         if child is not None:
             child.detach()
@@ -90,6 +91,7 @@ class Family(Macrosteps):
 
     async def _start_child(self, path: str) -> None:
         extras = self._more
+        extras.finished.discard(path)
         invoke = self._invoke_of(path)
         definition = extras.siblings.get(invoke.machine)
         if definition is not None and invoke.shots is not None:
@@ -162,6 +164,7 @@ class Family(Macrosteps):
         if extras.children.get(path) is not child:
             return
         del extras.children[path]
+        extras.finished.add(path)
         child.detach()
         await child.stop()
         invoke = self._invoke_of(path)
@@ -185,6 +188,7 @@ class Family(Macrosteps):
         """Called when a child failed: ``on_error`` of its state, or of an ancestor, is taken."""
         extras = self._more
         extras.children.pop(path, None)
+        extras.finished.add(path)
         nodes, by_path = self._engine.plan.nodes, self._engine.plan.by_path
         handler = nodes[by_path[path]].handler
         invoke = self._invoke_of(path)
@@ -216,6 +220,7 @@ class Family(Macrosteps):
             if extras.foreign.get(path) is not scope:
                 return
             del extras.foreign[path]
+            extras.finished.add(path)
             final = str(result["final_state"])
             if result["error"]:
                 await self.child_failed(path, cast("Mapping[str, Any]", result["error"]), final)
