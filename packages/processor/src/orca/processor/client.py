@@ -50,6 +50,9 @@ __all__ = ["AsyncOrcaClient", "EmitWindow", "OrcaClient"]
 CALL_TIMEOUT_S: Final = 10.0
 """The deadline of one call: a core that syncs to a busy disk answers far sooner."""
 
+ROWS_MAX: Final = 10_000
+"""Rows that one reading call returns at most: what our core allows."""
+
 RETRY: Final = RetryPolicy(attempts=5, initial_s=0.1, factor=2.0, max_s=2.0, jitter=0.5, deadline_s=15.0)
 
 T = TypeVar("T")
@@ -266,7 +269,7 @@ class OrcaClient(_Base):
         since: TimeLike | None = None,
         until: TimeLike | None = None,
         metadata: Mapping[str, Any] | None = None,
-        limit: int = 0,
+        limit: int = ROWS_MAX,
         newest_first: bool = False,
         window: Emitted | int = 0,
     ) -> Results:
@@ -278,7 +281,7 @@ class OrcaClient(_Base):
             since: Only windows that begin here or later.
             until: Only windows that end here or earlier.
             metadata: Only windows whose metadata has these values.
-            limit: At most so many; 0 leaves it to the core.
+            limit: At most so many, and never more than 10,000; ask for later ranges to go on.
             newest_first: The latest window first.
             window: Only this window.
         """
@@ -320,7 +323,7 @@ class OrcaClient(_Base):
         since: TimeLike | None = None,
         until: TimeLike | None = None,
         metadata: Mapping[str, Any] | None = None,
-        limit: int = 0,
+        limit: int = ROWS_MAX,
         newest_first: bool = False,
     ) -> list[WindowRow]:
         """Stored windows."""
@@ -545,7 +548,7 @@ class AsyncOrcaClient(_Base):
         since: TimeLike | None = None,
         until: TimeLike | None = None,
         metadata: Mapping[str, Any] | None = None,
-        limit: int = 0,
+        limit: int = ROWS_MAX,
         newest_first: bool = False,
         window: Emitted | int = 0,
     ) -> Results:
@@ -571,7 +574,7 @@ class AsyncOrcaClient(_Base):
         since: TimeLike | None = None,
         until: TimeLike | None = None,
         metadata: Mapping[str, Any] | None = None,
-        limit: int = 0,
+        limit: int = ROWS_MAX,
         newest_first: bool = False,
     ) -> list[WindowRow]:
         """See :meth:`OrcaClient.windows`."""

@@ -1,0 +1,156 @@
+"""Malformed and oversized calls: a clear status, and a server that goes on."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+import time
+from typing import Any
+
+import grpc
+import pytest
+from serving import Serving, add_dependency, make_request, serving
+
+from orca.processor import ExecutionParams, Processor, WindowType, structs, wire
+from orca.processor.executors import ProcessExecutor
+from orca.processor.lanes import LanePool
+
+TYPE = WindowType("Every30Second", "1.0.0", "half")
+PATH = wire.OrcaProcessor.ExecuteDagPart.path
+
+
+@pytest.fixture(scope="module")
+def running() -> Any:
+    proc = Processor("ml", bind="127.0.0.1:0", environ={})
+
+    @proc.algorithm("Good", "1.0.0", TYPE)
+    def good(params: ExecutionParams) -> float:
+        return 1.0
+
+    @proc.algorithm("Sum", "1.0.0", TYPE)
+    def total(dependencies: Any = None) -> float:
+        return float(sum(dependencies["Far_1.0.0"]))
+
+    with serving(proc) as serving_now:
+        yield serving_now
+
+
+def refused(running: Serving, data: bytes, **options: Any) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as caught:
+        list(running.channel.unary_stream(PATH)(data, timeout=30, **options))
+    assert running.value("Good_1.0.0") == 1.0
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x0a\xff", b"\x12\x02\xff\xff", b"\x0a\x02\xff\xfe", b"\xff" * 1000, b"\x2a\x05\x0a\x10"]
+)
+def test_malformed_calls_are_the_callers_fault(running: Serving, data: bytes) -> None:
+    error = refused(running, data)
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "ExecutionRequest" in (error.details() or "")
+
+
+def test_metadata_nested_too_deep_is_the_callers_fault(running: Serving) -> None:
+    value = b"\x20\x01"
+    for _ in range(200):
+        inner = b"\x0a" + bytes(varint(len(value))) + value
+        value = b"\x32" + bytes(varint(len(inner))) + inner
+    entry = b"\x0a\x01k\x12" + bytes(varint(len(value))) + value
+    struct = b"\x0a" + bytes(varint(len(entry))) + entry
+    window = b"\x32" + bytes(varint(len(struct))) + struct
+    error = refused(running, b"\x12" + bytes(varint(len(window))) + window)
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def varint(number: int) -> list[int]:
+    out = []
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return [*out, number]
+
+
+def test_calls_beyond_the_limit_are_refused(running: Serving) -> None:
+    channel = grpc.insecure_channel(
+        f"127.0.0.1:{running.server.port}", options=[("grpc.max_send_message_length", -1)]
+    )
+    with channel, pytest.raises(grpc.RpcError) as caught:
+        list(channel.unary_stream(PATH)(b"\x0a" + bytes(varint(53_000_000)) + b"x" * 53_000_000, timeout=60))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert running.value("Good_1.0.0") == 1.0
+
+
+def test_a_call_that_is_small_only_when_packed_is_refused(running: Serving) -> None:
+    size = 200_000_000
+    data = b"\x0a" + bytes(varint(size)) + b"\0" * size
+    assert len(gzip.compress(data[:1_000_000])) < 5_000
+    channel = grpc.insecure_channel(
+        f"127.0.0.1:{running.server.port}",
+        options=[("grpc.max_send_message_length", -1)],
+        compression=grpc.Compression.Gzip,
+    )
+    with channel, pytest.raises(grpc.RpcError) as caught:
+        list(channel.unary_stream(PATH)(data, timeout=60))
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert running.value("Good_1.0.0") == 1.0
+
+
+def test_odd_but_legal_calls_run(running: Serving) -> None:
+    request = make_request("Sum_1.0.0", "Good_1.0.0")
+    add_dependency(request.algorithm_executions[0], "Far_1.0.0", [[1.0, float("nan")]])
+    structs.fill_struct(request.window.metadata, {"note": None, "flag": True})
+    request.window.metadata.fields["odd"].number_value = float("nan")
+    found = running.execute(request=request)
+    assert found["Good_1.0.0"].ok
+    assert found["Sum_1.0.0"].value != found["Sum_1.0.0"].value
+    empty = wire.ExecutionRequest()
+    empty.algorithm_executions.add()
+    assert running.execute(request=empty)["_"].error["kind"] == "unknown"
+    assert running.execute(request=make_request(*["Good_1.0.0"] * 2000))["Good_1.0.0"].ok
+
+
+def test_threads_end_when_idle_and_after_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orca.processor.lanes.IDLE_S", 0.01)
+    pool = LanePool(2)
+    ran = threading.Event()
+    for _ in range(3):
+        ran.clear()
+        pool.submit(ran.set)
+        assert ran.wait(10)
+        deadline = time.monotonic() + 10
+        while pool._threads and time.monotonic() < deadline:
+            time.sleep(0.002)
+        assert not pool._threads
+    pool.close()
+
+
+def test_a_process_executor_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="one process"):
+        ProcessExecutor(0)
+    executor = ProcessExecutor(1)
+    assert executor.submit(sorted, [2, 1]).result(30) == [1, 2]
+    with pytest.raises(ZeroDivisionError) as caught:
+        executor.submit(divmod, 1, 0).result(30)
+    assert "ZeroDivisionError" in str(caught.value.__cause__)
+    with pytest.raises(TypeError, match="cannot enter"):
+        executor.submit(lambda: 1).result(30)
+    assert executor.submit(len, "ab").result(30) == 2
+    slow = executor.submit(time.sleep, 60)
+    waiting = executor.submit(len, "abc")
+    dropped = executor.submit(len, "abcd")
+    assert dropped.cancel()
+    deadline = time.monotonic() + 20
+    while not slow.running() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert slow.cancel()
+    with pytest.raises(RuntimeError, match="signal 9"):
+        slow.result(30)
+    assert waiting.result(30) == 3
+    monkeypatch.setattr("orca.processor.executors.CALLS_MAX", 0)
+    with pytest.raises(RuntimeError, match="wait already"):
+        executor.submit(len, "")
+    executor.shutdown(cancel_futures=True)
+    with pytest.raises(RuntimeError, match="shut down"):
+        executor.submit(len, "")
+    assert not slow.cancel()
