@@ -43,7 +43,7 @@ _STYLE: Final = (
     ".orca-sc .group{fill:#191f26;stroke:#5b6876}.orca-sc .ground{fill:#191f26}"
     ".orca-sc .ink,.orca-sc .dot{fill:#e6ebf0}.orca-sc .soft{fill:#a9b5c1}.orca-sc .way{stroke:#8fa1b3}"
     ".orca-sc .head{fill:#8fa1b3}.orca-sc .halo{fill:#14181d}.orca-sc .line{stroke:#5b6876}"
-    ".orca-sc .active .box,.orca-sc .active .group{fill:#1d3a52;stroke:#5db0f0}}"
+    ".orca-sc .active .box,.orca-sc .active .group{fill:#1d3a52;stroke:#5db0f0}.orca-sc .lit{fill:#1d3a52}}"
 )
 
 
@@ -265,12 +265,13 @@ def _titles(picture: _Picture, layout: Layout, lit: Collection[str]) -> Iterator
         if not _is_container(item):
             continue
         box, card = layout.nodes[name], picture.cards[name]
-        ground = "#e8f3fd" if any(name == path or name.startswith(path + ".") for path in lit) else "#f6f8fa"
+        is_lit = isinstance(item, StateDef) and name in lit
+        kind, fill = ("ground lit", "#e8f3fd") if is_lit else ("ground", "#f6f8fa")
+        if isinstance(item, RegionDef):  # a region has the colour of its parallel state
+            kind, fill = ("ground lit", "#e8f3fd") if name.rpartition(".")[0] in lit else (kind, fill)
         room = Box(box.x + 8, box.y + 6, card.width - 16, card.height - 6)
-        yield (
-            f'<rect class="ground" x="{room.x:.1f}" y="{room.y:.1f}" width="{room.width:.1f}"'
-            f' height="{room.height:.1f}" fill="{ground}" fill-opacity="0.85" stroke="none"/>'
-        )
+        place = f'x="{room.x:.1f}" y="{room.y:.1f}" width="{room.width:.1f}" height="{room.height:.1f}"'
+        yield f'<rect class="{kind}" {place} fill="{fill}" fill-opacity="0.85" stroke="none"/>'
         yield from _writing(card, box, middle=False)
 
 
