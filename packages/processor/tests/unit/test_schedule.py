@@ -140,7 +140,7 @@ def test_schedules_run_beside_the_processor() -> None:
     with scripted_core() as core:
         proc = Processor("ml", bind="127.0.0.1:0", core=core.address, environ={})
 
-        @proc.every(seconds=0.05)
+        @proc.every(seconds=0.05, catch_up=1000)
         def often(tick: Tick) -> Window:
             return tick.window("Often")
 
