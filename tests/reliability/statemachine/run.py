@@ -7,6 +7,7 @@ B-2  kill -9 at random moments: what was acknowledged is stored, and the journal
 B-3  snapshots cut off anywhere or with a bit changed: noticed, and the one before is used
 B-4  a hundred concurrent senders, some cancelled, some sending from within actions: one at a time, none lost
 B-5  ten thousand timers at one moment, and a clock that is set: each fires once, in order
+B-7  the verifier against brute force on all machines of up to four states, against the engine on generated ones
 
 One seed makes the whole run; it is printed and `--seed` repeats it.
 """
@@ -316,13 +317,29 @@ def many_timers(seed: int, *, full: bool) -> Outcome:
     return outcome
 
 
+def small_machines(seed: int, *, full: bool) -> Outcome:
+    """B-7; in the suite the verifier's own tests run the quick size."""
+    outcome = Outcome("B-7", seed)
+    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    from verify import run as verify_all
+
+    try:
+        found = verify_all("full" if full else "quick", seed)
+    except AssertionError as error:
+        outcome.problems.append(f"the verifier disagrees: {error}")
+    else:
+        names = ("machines_against_brute_force", "traces_played", "places_whose_trace_played")
+        outcome.counts = {name.replace("_", " "): int(str(found[name])) for name in names}
+    return outcome
+
+
 SCENARIOS = (resume_after_every_step, kill_at_any_moment, damage_snapshots, many_senders, many_timers)
 
 
 def run(size: str, seed: int) -> list[Outcome]:
     """All scenarios."""
     outcomes = []
-    for scenario in SCENARIOS:
+    for scenario in (*SCENARIOS, small_machines) if size == "full" else SCENARIOS:
         start = time.monotonic()
         outcome = scenario(seed, full=size == "full")
         outcome.duration_s = time.monotonic() - start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -14,6 +15,7 @@ from node_packages import run_module, workspace
 from random_machines import Shape, random_machine
 from sample_machines import SAMPLES, compare, ctx, flat, fulfilment, game, number, thirty
 
+from orca.statemachine import OrcaMachine
 from orca.statemachine.expr import (
     Arithmetic,
     GuardAnd,
@@ -373,6 +375,21 @@ def test_node_ids_never_meet() -> None:
 
 def test_a_definition_shows_itself_in_a_notebook() -> None:
     assert game()._repr_mimebundle_() == mime_bundle(game())
+
+
+def test_a_running_machine_shows_where_it_is() -> None:
+    async def show() -> tuple[dict[str, str], dict[str, str]]:
+        machine = OrcaMachine(game())
+        before = machine._repr_mimebundle_()
+        await machine.start()
+        await machine.send("start_game")
+        shown = machine._repr_mimebundle_()
+        await machine.stop()
+        return before, shown
+
+    before, shown = asyncio.run(show())
+    assert 'class="state active"' not in before["image/svg+xml"]
+    assert 'class="state active" data-state="combat.fighting"' in shown["image/svg+xml"]
 
 
 def test_a_notebook_gets_a_drawing_and_something_to_fall_back_on() -> None:

@@ -138,6 +138,13 @@ class MachineBase:
         """Where the machine is; before the start, where it will begin."""
         return value_of(self._engine, self._config)
 
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
+        """What a notebook shows: the drawing of the machine, where it is now highlighted."""
+        from orca.statemachine.outputs.notebook import mime_bundle  # noqa: PLC0415 - drawings load when shown
+
+        active = self.state.paths() if self.is_active or self.is_done else ()
+        return mime_bundle(self.definition, active=active)
+
     @property
     def is_active(self) -> bool:
         """Whether it was started and not stopped."""
