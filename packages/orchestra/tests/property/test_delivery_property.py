@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orca.common.testing import FakeClock
@@ -47,6 +47,7 @@ class Network:
 steps = st.sampled_from(["ok", "ok", "lost answer", "refused", "busy", "broken", "down"])
 
 
+@settings(deadline=None)  # each example commits to SQLite; what is bounded is the number of steps
 @given(
     st.lists(
         st.tuples(st.sampled_from("abc"), st.sampled_from([Kind.STATUS, Kind.OUTPUT, Kind.TERMINAL])),

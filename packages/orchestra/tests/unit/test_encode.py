@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -106,6 +106,7 @@ def test_cycles_and_sizes_are_bounded(monkeypatch):
         encode(list(range(20)))
 
 
+@settings(deadline=None)
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
                     | st.text(), lambda kids: st.lists(kids) | st.dictionaries(st.text(), kids),
                     max_leaves=20))  # fmt: skip
