@@ -709,3 +709,19 @@ def test_print_of_effects_with_one_side() -> None:
     machine = parse_orca(text)
     assert parse_orca(print_brace(machine)) == machine
     assert [str(item.output) for item in machine.effects] == ["None", "{ id: int }?"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("decision_table T\nstate a [initial]\ntransitions { ? }", "is not a section of a decision table"),
+        ("machine M\nstate a [initial]\nrules { ? }", "is not a section of a machine"),
+    ],
+)
+def test_sections_of_the_other_kind(text: str, message: str) -> None:
+    assert any(message in item.message for item in load(text).diagnostics)
+
+
+def test_a_table_of_actions_without_types_in_a_decision_table() -> None:
+    text = "# decision_table T\n## actions\n| Name |\n|--|\n| a |\n"
+    assert sorted(item.code for item in load(text).diagnostics) == ["DT_EMPTY_RULES", "DT_NO_CONDITIONS"]

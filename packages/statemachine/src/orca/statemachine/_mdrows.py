@@ -87,6 +87,11 @@ class _Row:
         fragment = plain(fragment)
         return None if fragment.text in _NONE else fragment
 
+    def text(self, column: str) -> str:
+        """A cell of prose, as it is."""
+        fragment = self._cells.get(column)
+        return fragment.text if fragment is not None and fragment.text not in _NONE else ""
+
     def name(self, column: str, pattern: re.Pattern[str] = _NAME) -> Name | None:
         """A cell that is a name, or None after reporting why it is not."""
         fragment = self.cell(column)
@@ -116,14 +121,14 @@ class _Row:
         return found
 
 
-def read_table(section: str, table: Table, report: Report) -> Iterator[Section]:
-    """The rows of a table, as parts of sections."""
+def read_table(section: str, table: Table, report: Report, *, decision: bool) -> Iterator[Section]:
+    """The rows of a table, as parts of sections; ``decision`` says that they belong to a decision table."""
     if section == "rules":
         yield from _rules(table, report)
         return
     kind = section
     titles = [_title(cell) for cell in table.header]
-    if section in {"outputs", "actions"} and "signature" not in titles and "type" in titles:
+    if section == "actions" and decision:
         kind = "outputs"
     columns = _columns(kind, table, titles, report)
     if columns is None:
@@ -256,10 +261,9 @@ def _column(row: _Row) -> RawColumn | None:
     name = row.name("name")
     cell = row.cell("type")
     kind = Name(cell.text, cell.whole()) if cell is not None else Name("string", row.whole[0].whole())
-    description = row.cell("description")
     if name is None:
         return None
-    return RawColumn(name, kind, row.cell("values"), description.text if description is not None else "")
+    return RawColumn(name, kind, row.cell("values"), row.text("description"))
 
 
 def _metadata(row: _Row) -> Name | None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["parse_brace"]
 
 _HEAD: Final = re.compile(r"\s*(machine|decision_table)\b\s*([A-Za-z_][A-Za-z0-9_]*)?")
+_OF_TABLES: Final = frozenset({"policy", "conditions", "outputs", "rules"})
 _ROWS: Final = {
     "context": ("fields", "field"),
     "events": ("events", "event"),
@@ -96,9 +97,14 @@ class _Recovery:
         part = self._part(block, start)
         if part is None:
             return
-        if isinstance(unit, RawTable):
+        of_table = isinstance(part, Section) and part.kind in _OF_TABLES
+        if isinstance(unit, RawTable) is not of_table:
+            what = "decision table" if isinstance(unit, RawTable) else "machine"
+            message = f"`{block.keyword}` is not a section of a {what}"
+            self.report.add("SYNTAX", message, block.fragment.part(0, len(block.keyword)).whole())
+        elif isinstance(unit, RawTable):
             add_to_table(unit, part)
-        elif isinstance(part, RawState) or part.kind not in {"policy", "conditions", "outputs", "rules"}:
+        else:
             add_to_machine(unit, part)
 
     def _part(self, block: Block, start: str) -> Any:

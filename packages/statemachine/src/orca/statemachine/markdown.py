@@ -190,7 +190,8 @@ class _Reader:
     def table(self, table: Table) -> None:
         if self.section in {"prose", "", "unit", "state"}:
             return
-        for section in read_table(self.section, table, self.report):
+        decision = isinstance(self.units[-1], RawTable)
+        for section in read_table(self.section, table, self.report, decision=decision):
             self._add(section)
 
     def _add(self, section: Section) -> None:

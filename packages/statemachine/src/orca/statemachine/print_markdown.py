@@ -236,5 +236,10 @@ def decision_lines(section: str, table: DecisionTableDef) -> list[str]:
     return table_lines(header, rows) if rows else []
 
 
+_BEFORE_SIGN: Final = re.compile(r"\\+(?=[|*_<>\[\]!#+\-.~(){}])")
+
+
 def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|") if "\\" in text or "|" in text else text
+    """Free text in a cell: one line, bars escaped, and no backslash that would escape what follows."""
+    even = _BEFORE_SIGN.sub(lambda run: run[0] + "\\" * (len(run[0]) % 2), " ".join(text.split()))
+    return even.replace("|", "\\|")
