@@ -513,3 +513,11 @@ def test_unknown_executors() -> None:
     with pytest.raises(errors.InvalidAlgorithmArgument, match="process"):
         Processor("ml", executor="threads")
     assert Processor("ml", executor="thread") is not None
+
+
+def test_named_aliases_are_looked_through() -> None:
+    from typing_extensions import TypeAliasType
+
+    numbers = TypeAliasType("numbers", list[float])
+    assert result_kind(numbers) is ResultKind.ARRAY
+    assert converter(numbers)([1.0]) == [1.0]

@@ -100,8 +100,13 @@ def _array_kind(annotation: Any) -> ResultKind:
 
 
 def _bare(annotation: Any) -> Any:
-    """Without Annotated, NewType and type variables."""
+    """Without Annotated, NewType and named aliases."""
     for _ in range(DEPTH_MAX):
+        alias = get_origin(annotation) or annotation
+        if type(alias).__name__ == "TypeAliasType":
+            # What an alias's own parameters stand for does not change the form of a result.
+            annotation = alias.__value__
+            continue
         if hasattr(annotation, "__metadata__"):
             annotation = annotation.__origin__
         elif hasattr(annotation, "__supertype__"):

@@ -8,15 +8,14 @@ importable by name from the processor's module.
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 from collections import deque
 from concurrent.futures import Executor, Future
-from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from multiprocessing.connection import Connection
 
 __all__ = ["CALLS_MAX", "ProcessExecutor", "WorkerLost"]
 
@@ -110,6 +109,9 @@ class _Worker:
         self.thread = threading.Thread(target=self.run, name=f"orca-process-{number}", daemon=True)
 
     def start_process(self) -> None:
+        # Half of this module's users never start a process, and multiprocessing is large.
+        import multiprocessing  # noqa: PLC0415
+
         context = multiprocessing.get_context("spawn")
         self.pipe, inner = context.Pipe()
         self.process = context.Process(target=_work, args=(inner,), daemon=True)
@@ -142,6 +144,8 @@ class _Worker:
 
     def answer(self, call: _Call) -> None:
         # Waiting for the process as well as the pipe: a grandchild may hold the pipe's other end open.
+        from multiprocessing.connection import wait  # noqa: PLC0415
+
         ready = wait([self.pipe, self.process.sentinel])
         try:
             if self.pipe not in ready and not self.pipe.poll():
