@@ -55,6 +55,13 @@ class Subscription:
             self._queue.put_nowait(CoreEvent("lost", event.at_ns, {"events": dropped}))
         return event
 
+    def waiting(self) -> CoreEvent | None:
+        """An event that is here already, or None."""
+        try:
+            return self._queue.get_nowait()
+        except asyncio.QueueEmpty:
+            return None
+
 
 class EventBus:
     """Hands every event to every listener; costs nothing when nobody listens."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = [
     "PAGE",
     "ROWS_MAX",
+    "RUNS",
+    "WINDOWS",
     "Page",
     "Where",
     "matches",
@@ -32,13 +34,13 @@ PAGE = 500
 ROWS_MAX = 1_000_000
 ROWS_DEFAULT = 100
 
-_WINDOWS = """
+WINDOWS = """
 SELECT w.id, t.name AS type_name, t.version AS type_version, w.time_from, w.time_to, w.origin, w.metadata,
   w.parent_id, w.created_ns, r.id AS run_id, r.state
 FROM windows w JOIN window_types t ON t.id = w.type_id
 LEFT JOIN runs r ON r.id = (SELECT max(id) FROM runs x WHERE x.window_id = w.id)
 """
-_RUNS = """
+RUNS = """
 SELECT r.id, r.window_id, t.name AS type_name, t.version AS type_version, w.time_from, w.time_to, w.metadata,
   w.origin, r.kind, r.state, r.priority, r.created_ns, r.finished_ns, r.succeeded, r.failed, r.skipped, r.plan_id,
   w.type_id
@@ -156,12 +158,12 @@ async def _paged(
 
 def read_windows(store: Store, where: Where, page: Page) -> AsyncIterator[Mapping[str, Any]]:
     """Windows in order of time."""
-    return _paged(store, _WINDOWS, where, page, order="w.time_to, w.id")
+    return _paged(store, WINDOWS, where, page, order="w.time_to, w.id")
 
 
 def read_runs(store: Store, where: Where, page: Page) -> AsyncIterator[Mapping[str, Any]]:
     """Runs in order of acceptance."""
-    return _paged(store, _RUNS, where, page, order="r.id")
+    return _paged(store, RUNS, where, page, order="r.id")
 
 
 def read_results(store: Store, where: Where, page: Page) -> AsyncIterator[Mapping[str, Any]]:
@@ -180,7 +182,7 @@ async def read_run(store: Store, run_id: int, window_id: int = 0) -> tuple[Any, 
         where.add("r.id = ?", run_id)
     else:
         where.add("r.window_id = ?", window_id)
-    rows = await store.fetch(f"{_RUNS}{where.text} ORDER BY r.id DESC LIMIT 1", where.parameters)
+    rows = await store.fetch(f"{RUNS}{where.text} ORDER BY r.id DESC LIMIT 1", where.parameters)
     if not rows:
         what = f"run {run_id}" if run_id else f"a run of window {window_id}"
         raise NotFoundError(f"{what} is not in the store", hint="orca runs list")

@@ -14,10 +14,14 @@ from orca.orchestrator.execution import RetryRule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_PORT", "CoreSettings", "from_environ", "is_loopback"]
+__all__ = ["DEFAULT_PORT", "DEFAULT_WEB_PORT", "CoreSettings", "from_environ", "is_loopback"]
 
 DEFAULT_PORT = 33670
 """Where `orca start` listens unless the port is taken or another is asked for."""
+
+
+DEFAULT_WEB_PORT = 33671
+"""Where the pages of `orca start` are, unless the port is taken or another is asked for."""
 
 
 @dataclass(frozen=True, slots=True)

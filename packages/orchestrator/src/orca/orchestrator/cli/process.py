@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import collections
+import os
 import shutil
 import sys
 import time
@@ -24,7 +25,7 @@ from orca.orchestrator.process import (
     start_background,
     stop_background,
 )
-from orca.orchestrator.settings import CoreSettings, from_environ
+from orca.orchestrator.settings import DEFAULT_PORT, DEFAULT_WEB_PORT, CoreSettings, from_environ
 
 __all__ = ["destroy", "logs", "start", "status", "stop"]
 
@@ -56,6 +57,9 @@ def _settings(folder: Path, *, port: int, host: str, web_port: int) -> CoreSetti
         settings = replace(settings, host=host)
     if web_port >= -1:
         settings = replace(settings, web_port=web_port)
+    elif "ORCA_CORE_WEB_PORT" not in os.environ:
+        # A core on a port that somebody chose is one of several: its pages stand beside the others' too.
+        settings = replace(settings, web_port=DEFAULT_WEB_PORT if settings.port == DEFAULT_PORT else 0)
     return settings
 
 

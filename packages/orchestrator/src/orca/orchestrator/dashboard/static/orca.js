@@ -1,0 +1,139 @@
+"use strict";
+// News come through one stream per browser: a shared worker where there is one, else a stream of this tab's own.
+(() => {
+  const PAUSE_MS = 700;
+  const light = document.getElementById("link");
+  const waiting = new Map();
+  let missed = false;
+
+  function say(state, text) {
+    light.dataset.state = state;
+    light.textContent = text;
+  }
+
+  function wants(element, news) {
+    return element.dataset.kinds.split(",").some((kind) => {
+      const [name, id] = kind.split(":");
+      return id ? news.runs.includes(Number(id)) || "lost" in news.kinds : name in news.kinds;
+    });
+  }
+
+  function refresh(element) {
+    if (waiting.has(element)) return;
+    waiting.set(element, setTimeout(() => {
+      waiting.delete(element);
+      element.dispatchEvent(new Event("orca-change"));
+    }, PAUSE_MS));
+  }
+
+  function refreshAll() {
+    document.querySelectorAll("[data-kinds]").forEach((element) => {
+      if (element.dataset.kinds !== "none") refresh(element);
+    });
+  }
+
+  function tell(message) {
+    if (message.kind === "hello") {
+      if (light.dataset.state === "lost") refreshAll();
+      say("live", "live");
+    } else if (message.kind === "lost") {
+      say("lost", "reconnecting");
+    } else if (document.hidden) {
+      missed = true;
+    } else {
+      document.querySelectorAll("[data-kinds]").forEach((element) => {
+        if (wants(element, message.news)) refresh(element);
+      });
+    }
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && missed) {
+      missed = false;
+      refreshAll();
+    }
+  });
+
+  function own() {
+    const source = new EventSource("/events");
+    source.addEventListener("hello", () => tell({ kind: "hello" }));
+    source.addEventListener("news", (event) => tell({ kind: "news", news: JSON.parse(event.data) }));
+    source.onerror = () => tell({ kind: "lost" });
+  }
+
+  function listen() {
+    if (!window.SharedWorker) return own();
+    try {
+      const worker = new SharedWorker("/static/worker.js", { name: "orca" });
+      worker.onerror = own;
+      worker.port.onmessage = (event) => tell(event.data);
+      worker.port.start();
+      addEventListener("pagehide", () => worker.port.postMessage("bye"));
+      // A page that comes back from the browser's cache has said goodbye.
+      addEventListener("pageshow", (event) => event.persisted && location.reload());
+    } catch {
+      own();
+    }
+  }
+  listen();
+
+  // What forms share: a chosen span, kept in the inputs named from and to.
+  const stamp = (ms) => new Date(ms).toISOString().slice(0, 19);
+
+  function choose(form, from, to) {
+    form.elements.from.value = stamp(Math.min(from, to));
+    form.elements.to.value = stamp(Math.max(from, to));
+    form.dispatchEvent(new Event("change"));
+  }
+  window.orca = { choose };
+
+  const span = document.getElementById("span");
+  if (span) {
+    span.addEventListener("change", () => {
+      const link = document.getElementById("export");
+      const address = new URL(link.href);
+      for (const name of ["from", "to"]) address.searchParams.set(name, span.elements[name].value);
+      link.href = address;
+    });
+    document.getElementById("zoom").addEventListener("submit", (event) => {
+      for (const name of ["from", "to"]) event.target.elements[name].value = span.elements[name].value;
+    });
+    document.querySelectorAll("[data-span-of=span]").forEach((form) => {
+      // Before htmx reads the fields, which it does when the event reaches the form.
+      form.addEventListener("submit", () => {
+        for (const name of ["from", "to"]) form.elements[name].value = span.elements[name].value;
+      }, true);
+    });
+  }
+
+  let drag = null;
+  document.addEventListener("pointerdown", (event) => {
+    const svg = event.target.closest?.("[data-select=lanes] .lane svg");
+    if (!svg || event.button !== 0) return;
+    const lanes = svg.closest(".lanes");
+    const mark = document.createElement("div");
+    mark.className = "selection";
+    lanes.querySelectorAll(".selection").forEach((old) => old.remove());
+    lanes.append(mark);
+    drag = { lanes, mark, frame: svg.getBoundingClientRect(), outer: lanes.getBoundingClientRect(), x: event.clientX };
+    event.preventDefault();
+  });
+  document.addEventListener("pointermove", (event) => {
+    if (!drag) return;
+    const { frame, outer, mark, lanes } = drag;
+    const inside = (x) => Math.min(Math.max(x, frame.left), frame.right);
+    const [a, b] = [inside(drag.x), inside(event.clientX)].sort((p, q) => p - q);
+    mark.style.left = `${a - outer.left}px`;
+    mark.style.width = `${b - a}px`;
+    const first = Number(lanes.dataset.from);
+    const scale = (Number(lanes.dataset.to) - first) / frame.width;
+    if (span && b - a > 2) choose(span, first + (a - frame.left) * scale, first + (b - frame.left) * scale);
+  });
+  document.addEventListener("pointerup", () => { drag = null; });
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-copy]");
+    if (!button) return;
+    navigator.clipboard.writeText(button.dataset.copy).then(() => { button.textContent = "Copied"; });
+  });
+})();
