@@ -154,8 +154,8 @@ async def annotate(site: Site, request: Request) -> Response:
         _span(form),
         text,
         metadata=parse_object(form.get("note_metadata", ""), "metadata"),
-        algorithms=[(*_kind(algorithm),)] if algorithm else [],
-        window_types=[(*_kind(kind),)] if kind else [],
+        algorithms=[_kind(algorithm)] if algorithm else [],
+        window_types=[_kind(kind)] if kind else [],
     )
     site.core.bus.publish("annotation", {"annotation_id": number})
     return _said(site, "The note is stored.")

@@ -32,14 +32,7 @@ _MENU = (
     ("/", "Home"),
     ("/windows", "Windows"),
     ("/runs", "Runs"),
-    ("/dag", "DAG"),
     ("/results", "Results"),
-    ("/failures", "Failures"),
-    ("/queue", "Queue"),
-    ("/processors", "Processors"),
-    ("/freshness", "Freshness and cost"),
-    ("/machines", "State machines"),
-    ("/tasks", "Tasks"),
 )
 
 
@@ -83,13 +76,17 @@ class Site:
             duration=shown.duration,
             pairs=shown.metadata_of,
             localtime=shown.local_input,
-            ago=lambda ns: shown.ago(ns, self.now_ns()),
+            ago=self.ago,
             query=urlencode,
         )
 
     def now_ns(self) -> int:
         """Now, by the core's clock."""
         return int(self.core.clock.now() * 1e9)
+
+    def ago(self, ns: int) -> str:
+        """How long something is past."""
+        return shown.ago(ns, self.now_ns())
 
     def asset(self, name: str) -> str:
         """The address of a static file; it changes with its content, so browsers may keep it for ever."""
