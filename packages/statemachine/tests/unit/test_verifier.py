@@ -52,7 +52,7 @@ from orca.statemachine.tables import (
     RuleDef,
     SetCell,
 )
-from orca.statemachine.verify import Options, play, verify
+from orca.statemachine.verify import ActionOutcome, Options, Trace, TraceStep, play, read_trace, verify
 from orca.statemachine.verify import solver as solver_module
 from orca.statemachine.verify.decide import Decider
 from orca.statemachine.verify.decision import check_table, matches
@@ -347,6 +347,46 @@ def test_a_solver_that_is_wrong_is_not_believed() -> None:
     decider = Decider(machine, (), lambda _machine, _wanted: {("ctx", "n"): 1})
     answer = decider.find([(machine.transitions[0].guard, True)])
     assert (answer.values, answer.decided) == (None, False)
+
+
+def test_a_guard_over_very_many_fields_ends_and_is_said() -> None:
+    fields = tuple(field(f"x{i}", "int", 0) for i in range(14))
+    wide = GuardAnd(tuple(compare(item.name, "gt", 3) for item in fields))
+    rows = (
+        Transition("s", "e", "t", wide),
+        Transition("s", "f", "u", GuardNot(wide)),
+        Transition("s", "g", "t"),
+    )
+    start = time.process_time()
+    report = verify([flat("M", "s t. u.", *rows, fields=fields)])
+    assert time.process_time() - start < 5
+    assert [item.code for item in report.findings] == ["INCONCLUSIVE"]
+    assert not report.complete
+
+
+def test_every_generated_machine_is_verified_without_a_crash() -> None:
+    shape = Shape(depth=2)
+    for seed in range(60):
+        machine = random_machine(seed, shape)
+        report = verify([machine], options=Options(budget=60))
+        for finding in report.findings:
+            assert finding.to_json()["code"] == finding.code
+            if finding.trace is not None:
+                assert finding.trace.describe().startswith("start")
+
+
+def test_traces_are_told_in_one_line_and_read_back() -> None:
+    step = TraceStep(
+        "GO",
+        {"k": 1},
+        {"r": 2},
+        (ActionOutcome("a", {"n": 3}), ActionOutcome("b", fails=True)),
+        {"p": True},
+        ("x",),
+    )
+    trace = Trace("M", {"n": 0}, TraceStep(""), (step,))
+    assert trace.describe() == "start (n=0) -> GO(k=1) [b fails; a sets (n=3)]"
+    assert read_trace(trace.to_json()) == trace
 
 
 def test_a_budget_that_is_used_up_is_said() -> None:

@@ -36,7 +36,7 @@ def check(
     ] = True,
     budget: Annotated[
         int, typer.Option("--budget", min=1, help="Configurations to explore for each machine.")
-    ] = 50_000,
+    ] = 20_000,
     level: Annotated[
         list[str] | None, typer.Option("--level", help="CODE=error, warning, info or off; repeatable.")
     ] = None,

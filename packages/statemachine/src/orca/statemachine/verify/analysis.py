@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from orca.statemachine.verify.domains import Variable
     from orca.statemachine.verify.explore import Edge, Space
 
-GUARD_FREE_SHARE: Final = 20
-"""Configurations of a machine without guards for each one of the budget: they cost about a twentieth."""
+GUARD_FREE_SHARE: Final = 50
+"""Configurations of a machine without guards for each one of the budget: they cost about a hundredth."""
 
 __all__ = ["Analysis", "Options", "is_open"]
 

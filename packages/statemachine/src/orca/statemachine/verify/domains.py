@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
+from math import prod
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from orca.statemachine.expr import (
@@ -31,11 +32,13 @@ from orca.statemachine.model import MachineDef, TypeRef, thaw
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["Domains", "Variable", "build_domains", "expand", "is_exact", "variables_of"]
+__all__ = ["COMBINATIONS_MAX", "Domains", "Variable", "build_domains", "expand", "is_exact", "variables_of"]
 
 Variable: TypeAlias = "tuple[str, ...]"
 """A path: ``("ctx", "health")``, ``("event", "order", "total")``."""
 
+COMBINATIONS_MAX: Final = 2_000
+"""Combinations of values that are tried for one guard while exploring; a guard that has more counts as inexact."""
 _OTHER: Final = "other"
 _EQUALITY: Final = frozenset({"eq", "ne"})
 _SAMPLES: Final = (-2, -1, 0, 1, 2, 3, 5, 10)
@@ -69,7 +72,9 @@ def variables_of(expression: GuardExpression, guards: Mapping[str, GuardExpressi
 
 def is_exact(expression: GuardExpression, guards: Mapping[str, GuardExpression], domains: Domains) -> bool:
     """Whether the values of its variables stand for all others as far as this guard is concerned."""
-    return domains.inexact.isdisjoint(variables_of(expression, guards))
+    names = variables_of(expression, guards)
+    few = prod(len(domains.values[name]) for name in names) <= COMBINATIONS_MAX
+    return few and domains.inexact.isdisjoint(names)
 
 
 Linear: TypeAlias = "tuple[dict[Variable, Fraction], Fraction]"

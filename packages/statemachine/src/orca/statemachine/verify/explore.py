@@ -11,11 +11,12 @@ Not modelled: events that an action raises itself, and more than `MICROSTEPS_MAX
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import islice, product
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from orca.statemachine.engine import EVENTLESS, Kind, Raise, Run, Signal, compiled, error_name
 from orca.statemachine.engine.types import done_name, timeout_name
+from orca.statemachine.verify.domains import COMBINATIONS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BUDGET", "Choice", "Edge", "Explorer", "Graph", "Node", "Space", "bits"]
 
-BUDGET: Final = 50_000
+BUDGET: Final = 20_000
 """Configurations explored by default: seconds; what is left open then is said as INCONCLUSIVE."""
 _FAILURES_MAX: Final = 4
 """Actions of one microstep that are tried both ways (failing and not): 16 combinations at most."""
@@ -478,7 +479,7 @@ class Explorer:
             values |= {name: _NULL for name in names if name[0] != "ctx"}
         missing = [name for name in names if name not in values]
         options = [tuple(map(_Frozen, self.decider.domains.values[name])) for name in missing]
-        for combination in product(*options):
+        for combination in islice(product(*options), COMBINATIONS_MAX):
             found = {**values, **dict(zip(missing, combination, strict=True))}
             key = (arc.index, tuple(found[name] for name in names))
             holds = self.truths.get(key)
