@@ -24,17 +24,21 @@ def set_logger_name(name: str) -> None:
     _names[:] = [name]
 
 
-def make_visible() -> None:
+def make_visible() -> bool:
     """Show INFO lines on standard error, if this program has not configured logging at all.
 
     Only the functions that are a whole program's main part call this (``Start``, ``run``, ``EmitWindow`` ...);
     importing never does.
+
+    Returns:
+        Whether lines are shown from now on that were not shown before.
     """
     logger = get_logger()
     if logger.hasHandlers():
-        return
+        return False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(FORMAT))
     logger.addHandler(handler)
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.INFO)
+    return True

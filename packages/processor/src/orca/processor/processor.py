@@ -172,9 +172,7 @@ class Processor:
             definition.scope = dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
             _mark(function, definition)
             self.registry.add(definition)
-            window = definition.window_type.full_name if definition.window_type else "?"
-            text = "Registering algorithm: %s (window: %s)"
-            _log.get_logger().info(text, definition.full_name, window)
+            _say(definition)
             return function
 
         return decorate
@@ -296,7 +294,7 @@ class Processor:
         """
         from orca.processor.registration import register_once  # noqa: PLC0415
 
-        _log.make_visible()
+        self._show_lines()
         self.check()
         address = self.find_address()
         if not address.advertise_port and address.bind.endswith(":0"):
@@ -311,13 +309,19 @@ class Processor:
             InvalidDefinitions: There are mistakes in the definitions.
             BadEnvVar: The address cannot be bound.
         """
-        _log.make_visible()
+        self._show_lines()
         _run(self.serve(register=self._registered))
 
     def run(self) -> None:
         """Register and serve until SIGTERM or Ctrl-C; the core may start later, or be restarted."""
-        _log.make_visible()
+        self._show_lines()
         _run(self.serve())
+
+    def _show_lines(self) -> None:
+        if _log.make_visible():
+            # These lines were due while the module was read, when nobody could see them.
+            for definition in self.registry:
+                _say(definition)
 
     # The published names.
     Register = register
@@ -437,6 +441,11 @@ def _options(options: dict[str, Any], faults: list[BaseOrcaException]) -> Algori
         hint = "lookback=look_back(n=3)"
         faults.append(InvalidAlgorithmArgument(f"lookback is {lookback!r}, and no look-back", hint=hint))
     return found
+
+
+def _say(definition: Definition) -> None:
+    window = definition.window_type.full_name if definition.window_type else "?"
+    _log.get_logger().info("Registering algorithm: %s (window: %s)", definition.full_name, window)
 
 
 def _mark(function: Any, definition: Definition) -> None:
