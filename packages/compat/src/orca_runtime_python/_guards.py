@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-from typing_extensions import Self
-
 from orca.statemachine import expr
 from orca_runtime_python import types
 
@@ -18,7 +16,7 @@ class InlineGuard(str):
     __slots__ = ("expression",)
     expression: expr.GuardExpression
 
-    def __new__(cls, expression: expr.GuardExpression) -> Self:
+    def __new__(cls, expression: expr.GuardExpression) -> InlineGuard:  # noqa: PYI034 - Self came with Python 3.11
         """The text of an expression."""
         made = super().__new__(cls, text_of(expression))
         made.expression = expression
