@@ -215,11 +215,21 @@ class InvokeDef:
 
 @dataclass(frozen=True, slots=True)
 class RegionDef:
-    """One of the regions of a parallel state; exactly one of its states is initial."""
+    """One of the regions of a parallel state; exactly one of its states is initial.
+
+    Attributes:
+        name: The name.
+        path: The dotted names from the outermost state.
+        states: The states, in document order.
+        on_entry: Action run on every entry. Neither notation can say it; it comes from SCXML.
+        on_exit: Action run on every exit, likewise.
+    """
 
     name: str
     path: str
     states: tuple[StateDef, ...] = ()
+    on_entry: str | None = None
+    on_exit: str | None = None
     span: Span | None = field(default=None, compare=False, repr=False)
 
 

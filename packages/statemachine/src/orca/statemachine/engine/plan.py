@@ -309,7 +309,17 @@ class _Builder:
 
 def _node(item: StateDef | RegionDef, index: int, parent: int, depth: int) -> Node:
     if isinstance(item, RegionDef):
-        return Node(index, item.path, item.name, Kind.COMPOUND, is_region=True, parent=parent, depth=depth)
+        return Node(
+            index,
+            item.path,
+            item.name,
+            Kind.COMPOUND,
+            is_region=True,
+            parent=parent,
+            depth=depth,
+            on_entry=item.on_entry,
+            on_exit=item.on_exit,
+        )
     if item.history is not None:
         kind = Kind.HISTORY
     elif item.parallel is not None:

@@ -31,7 +31,17 @@ if TYPE_CHECKING:
     from orca.statemachine.runtime.bus import Event, EventType
     from orca.statemachine.runtime.handlers import Callback
 
-__all__ = ["BUSY", "DONE", "INACTIVE", "OBSERVED", "SLOW", "MachineBase", "engine_for", "value_of"]
+__all__ = [
+    "BUSY",
+    "DONE",
+    "INACTIVE",
+    "OBSERVED",
+    "SLOW",
+    "MachineBase",
+    "adopt_engine",
+    "engine_for",
+    "value_of",
+]
 
 OBSERVED: Final = 1
 """Somebody wants to be told of transitions."""
@@ -64,6 +74,11 @@ def engine_for(definition: MachineDef) -> tuple[Compiled, dict[str, Any]]:
             dict(definition.context),
         )
     return found[1], found[2]
+
+
+def adopt_engine(definition: MachineDef, engine: Compiled) -> None:
+    """Have machines of a definition run on an engine that was made for it."""
+    _engines[id(definition)] = (definition, engine, dict(definition.context))
 
 
 def value_of(engine: Compiled, config: Config) -> StateValue:
