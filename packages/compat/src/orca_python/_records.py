@@ -26,6 +26,8 @@ def show() -> None:
     """Log under the published name, and on standard error where the program has not configured logging itself."""
     if not any(isinstance(one, _Renamed) for one in _SOURCE.filters):
         _SOURCE.addFilter(_Renamed())
+        # Its lines are shown here: the package behind must not show them a second time.
+        _SOURCE.addHandler(logging.NullHandler())
     if not LOGGER.hasHandlers():
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter(_FORMAT))
