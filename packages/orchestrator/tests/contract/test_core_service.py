@@ -522,6 +522,42 @@ def test_malformed_oversized_and_compressed_requests(tmp_path):
     go(main())
 
 
+def test_a_full_disk_is_told_and_nothing_accepted_is_lost(tmp_path):
+    async def main():
+        async with running(tmp_path) as core, working(core, chain()):
+            writer = core.core.store._writer
+            pages = writer.execute("PRAGMA page_count").fetchone()[0]
+            writer.execute(f"PRAGMA max_page_count = {pages + 12}")
+            accepted, refusals = [], []
+            for number in range(1, 400):
+                (answer,) = await asyncio.gather(
+                    core.emit(number, metadata={"x": "y" * 900}), return_exceptions=True
+                )
+                if isinstance(answer, grpc.aio.AioRpcError):
+                    refusals.append(answer.code())
+                    break
+                accepted.append(answer[1])
+            assert refusals == [grpc.StatusCode.RESOURCE_EXHAUSTED]
+            assert (await core.call(q.OrcaQuery.GetStatus)(q.GetStatusRequest())).windows >= len(accepted)
+            writer.execute("PRAGMA max_page_count = 1000000")
+            for window_id in accepted:
+                assert (await core.finished(window_id)).run.state == "succeeded"
+            assert (await core.emit(1000))[0] == TRIGGERED
+
+    go(main())
+
+
+def test_old_windows_go_by_the_settings(tmp_path):
+    async def main():
+        async with running(tmp_path, keep_windows=2) as core, working(core, chain()):
+            for number in range(5):
+                await core.finished((await core.emit(number))[1])
+            await core.core.keep_within_bounds()
+            assert len(await core.results("C")) == 2
+
+    go(main())
+
+
 def test_health_says_who_serves(tmp_path):
     async def main():
         async with running(tmp_path) as core:

@@ -13,6 +13,7 @@ from orca.orchestrator.engine import Engine
 from orca.orchestrator.errors import FieldFault, InvalidFieldError
 from orca.orchestrator.events import EventBus
 from orca.orchestrator.links import Links
+from orca.orchestrator.operations import retain
 from orca.orchestrator.registry import Registry
 from orca.orchestrator.store.codec import filter_key, window_digest
 from orca.orchestrator.store.records import Accepted, NewWindow
@@ -150,6 +151,7 @@ class Core:
             await self.clock.sleep_async(HOUSEKEEPING_S)
             try:
                 await self._forget_lost()
+                await self.keep_within_bounds()
             except Exception:
                 logger.exception("housekeeping failed; trying again in %g s", HOUSEKEEPING_S)
 
@@ -166,6 +168,13 @@ class Core:
                 await self.registry.forget_instance(link.key, entry.address)
                 del link.instances[entry.address]
                 await entry.close()
+
+    async def keep_within_bounds(self) -> None:
+        """Delete finished windows beyond the ages and numbers of the settings."""
+        keep_ns, keep = self.settings.keep_ns, self.settings.keep_windows
+        if keep_ns or keep:
+            older_than_ns = self.engine.now_ns() - keep_ns if keep_ns else 0
+            await retain(self, older_than_ns=older_than_ns, keep=keep)
 
     async def release_address(self, address: str, owner: ProcessorKey) -> None:
         """An address belongs to whoever registered it last."""
