@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import signal
 import socket
 import sys
@@ -109,6 +110,7 @@ class Processor:
         self._clock = clock
         self._address: ProcessorAddress | None = None
         self._registered = False
+        self._unsaid: list[Definition] = []
         self._stop: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
@@ -172,7 +174,8 @@ class Processor:
             definition.scope = dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
             _mark(function, definition)
             self.registry.add(definition)
-            _say(definition)
+            if not _say(definition):
+                self._unsaid.append(definition)
             return function
 
         return decorate
@@ -320,8 +323,9 @@ class Processor:
     def _show_lines(self) -> None:
         if _log.make_visible():
             # These lines were due while the module was read, when nobody could see them.
-            for definition in self.registry:
+            for definition in self._unsaid:
                 _say(definition)
+        self._unsaid.clear()
 
     # The published names.
     Register = register
@@ -443,9 +447,12 @@ def _options(options: dict[str, Any], faults: list[BaseOrcaException]) -> Algori
     return found
 
 
-def _say(definition: Definition) -> None:
+def _say(definition: Definition) -> bool:
+    """Log the published line; False when nobody listens for it yet."""
     window = definition.window_type.full_name if definition.window_type else "?"
-    _log.get_logger().info("Registering algorithm: %s (window: %s)", definition.full_name, window)
+    log = _log.get_logger()
+    log.info("Registering algorithm: %s (window: %s)", definition.full_name, window)
+    return log.isEnabledFor(logging.INFO)
 
 
 def _mark(function: Any, definition: Definition) -> None:
