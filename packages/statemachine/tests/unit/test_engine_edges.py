@@ -34,7 +34,15 @@ from orca.statemachine.engine import (
 from orca.statemachine.engine import compiled as compiled_function
 from orca.statemachine.expr import GuardAnd, GuardNot, GuardRef, ValueRef, VariableRef
 from orca.statemachine.guards import GuardError
-from orca.statemachine.model import GuardDef, MachineDef, ParallelDef, RegionDef, StateDef, Transition
+from orca.statemachine.model import (
+    ActionSignature,
+    GuardDef,
+    MachineDef,
+    ParallelDef,
+    RegionDef,
+    StateDef,
+    Transition,
+)
 
 ENGINES = pytest.mark.parametrize("engine", [Reference, Compiled])
 AB = chart({"a*": {}, "b": {}}, ["a GO -> b"])
@@ -301,6 +309,39 @@ def test_what_an_explorer_uses() -> None:
     assert not config.stable
     assert engine.row(config, EVENTLESS).sure is not None
     assert engine.initial().target is config
+
+
+def test_only_plain_microsteps_take_the_short_way() -> None:
+    states = {
+        "a*": {}, "timed": {}, "invoking": {}, "eager": {}, "end$": {},
+        "w": {"x*": {}, "f$": {}}, "k": {"y*": {}, "h~": {}},
+    }  # fmt: skip
+    rows = [f"a {name.upper()} -> {name}" for name in ("timed", "invoking", "eager", "end", "f", "k", "h")]
+    rows += ["a SELF -> a", "eager [n > 5] -> a", "y BACK -> a", "a RAISE -> / !X"]
+    options = {
+        "timed": {"timeout": (5, "a")},
+        "invoking": {"invoke": "Child"},
+        "w": {"done": "a"},
+        "a": {"error": "timed"},
+    }
+    _plan, engine, state = begin(chart(states, rows, options))
+    config = engine.config(state.configuration)
+    plain = {event: engine.row(config, event).plain is not None for event in config.rows or ()}
+    for event in ("TIMED", "INVOKING", "EAGER", "END", "F", "K", "H", "SELF", "RAISE"):
+        plain[event] = engine.row(config, event).plain is not None
+    assert [event for event, short in plain.items() if short] == ["K", "SELF", "RAISE"]
+    assert engine.row(config, "SELF").plain.handled
+    inside = engine.row(config, "K").plain.target
+    assert engine.row(inside, "BACK").plain is None  # history is recorded
+    assert not engine.row(inside, "BACK").lists[0][0].guard
+    assert engine.request("+a", "entry", engine.nodes[1]) is engine.request("+a", "entry", engine.nodes[1])
+    assert engine.request("+a", "entry", engine.nodes[1], handled=False).handler == -1
+    assert engine.request("+a", "entry", engine.nodes[1]).handler == 1
+
+
+def test_only_declared_effects_are_effects() -> None:
+    definition = replace(AB, actions=(ActionSignature("+b", effect_type="Mail"), ActionSignature("-a")))
+    assert compile_plan(definition).effects == {"+b": "Mail"}
 
 
 def test_a_macrostep_can_be_resumed() -> None:

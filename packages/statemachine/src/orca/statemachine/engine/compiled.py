@@ -161,7 +161,6 @@ class Compiled:
         self.configs: dict[tuple[int, ...], Config] = {}
         known = {event for node in plan.nodes for event in node.arcs if node.kind is not Kind.HISTORY}
         self.known = known | {event for node in plan.nodes for event in node.ignore}
-        self.drops_any = any("*" in node.ignore for node in plan.nodes)
         self._eventless = frozenset(
             n.index for n in plan.nodes if EVENTLESS in n.arcs and n.kind is not Kind.HISTORY
         )
