@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import re
 import time
 from dataclasses import replace
@@ -16,6 +17,7 @@ from random_machines import Shape, random_machine
 from sample_machines import SAMPLES, compare, ctx, flat, fulfilment, game, number, thirty
 
 from orca.statemachine import OrcaMachine
+from orca.statemachine.engine import compile_plan, initial_snapshot, step
 from orca.statemachine.expr import (
     Arithmetic,
     GuardAnd,
@@ -49,6 +51,7 @@ from orca.statemachine.outputs.notebook import mime_bundle
 from orca.statemachine.outputs.scxml import ORCA_NAMESPACE, SCXML_NAMESPACE, to_scxml
 from orca.statemachine.outputs.svg import text_width, to_svg, wrap
 from orca.statemachine.outputs.xstate import to_xstate, to_xstate_module
+from orca.statemachine.scxml import load_scxml
 
 HOSTILE = "<script>alert(1)</script> \" ' ; : # %% --> [*] { } ]]> & \\ \n new"
 
@@ -234,7 +237,7 @@ def test_scxml_is_well_formed_and_refers_to_what_is_there(machine) -> None:
         for item in root.iter()
         if item.tag in {SC + "state", SC + "final", SC + "parallel", SC + "history"}
     }
-    assert {item.path for item in machine.walk()} <= states
+    assert {item.path.replace(".", "-") for item in machine.walk()} <= states
     for item in root.iter():
         for key in ("target", "initial"):
             if item.get(key):
@@ -276,6 +279,23 @@ def test_scxml_conditions_are_javascript_with_our_logic() -> None:
             const found = {values}.map((x) => {cond.replace("{}", "{ x }")});
             console.log(JSON.stringify(found));"""
         assert json.loads(run_module(folder, "cond.mjs", module)) == [False, False, True, False, False]
+
+
+@pytest.mark.parametrize("name", ["order", "game", "thirty"])
+def test_scxml_reads_back_as_the_same_machine(name) -> None:
+    """Read by our own importer, the document takes the same events to the same states."""
+    ours, back = compile_plan(SAMPLES[name]()), load_scxml(to_scxml(SAMPLES[name]())).plan()
+    one = step(ours, initial_snapshot(ours)).snapshot
+    other = step(back, initial_snapshot(back)).snapshot
+    events = sorted({row.event for row in SAMPLES[name]().transitions if row.event})
+    rng = random.Random(name)
+    for _ in range(60):
+        leaves = [[plan.nodes[s].name for s in at.configuration] for plan, at in ((ours, one), (back, other))]
+        assert [word.rpartition("-")[2].rpartition("_")[2] for word in leaves[0]] == [
+            word.rpartition("-")[2].rpartition("_")[2] for word in leaves[1]
+        ]
+        event = rng.choice(events)
+        one, other = step(ours, one, event).snapshot, step(back, other, event).snapshot
 
 
 def test_xstate_config_says_everything() -> None:

@@ -52,6 +52,10 @@ _NAMESPACE: Final = re.compile(r"^\{[^}]*\}")
 Block = Callable[[dict[str, object], Mapping[str, object]], ActionResult]
 
 
+ORCA_COND: Final = "{urn:orca:statemachine:1}cond"
+"""Where a document that was written from a machine keeps the guard as it was written."""
+
+
 class ScxmlError(OrcaError, ValueError):
     """The document is not XML, not a chart, or has something that is not read here."""
 
@@ -297,7 +301,7 @@ class _Reader:
                 raise ScxmlError(
                     f"a transition of {self.ids[element]!r} has several targets, which is not read here"
                 )
-            cond = transition.get("cond")
+            cond = transition.get(ORCA_COND) or transition.get("cond")
             for event in self._events(transition):
                 self.rows.append(
                     Transition(

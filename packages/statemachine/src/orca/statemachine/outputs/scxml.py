@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
+from orca.statemachine.expr import GuardAnd, GuardNot, GuardOr, GuardRef
 from orca.statemachine.model import ANY_STATE, MachineDef, OutcomeRef, RegionDef, StateDef, Transition, thaw
 from orca.statemachine.outputs._javascript import PRELUDE, javascript, literal
 from orca.statemachine.outputs._labels import guard_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from orca.statemachine.expr import GuardExpression
 
@@ -23,6 +24,24 @@ __all__ = ["ORCA_NAMESPACE", "SCXML_NAMESPACE", "to_scxml"]
 SCXML_NAMESPACE: Final = "http://www.w3.org/2005/07/scxml"
 ORCA_NAMESPACE: Final = "urn:orca:statemachine:1"
 """Of the attributes that only this project reads; other engines skip them."""
+
+
+def _spelled_out(node: GuardExpression, guards: Mapping[str, GuardExpression]) -> GuardExpression:
+    """A guard with the names of declared guards replaced by what they say; circles were refused before."""
+    if isinstance(node, GuardRef):
+        return _spelled_out(guards[node.name], guards)
+    if isinstance(node, GuardNot):
+        return GuardNot(_spelled_out(node.expr, guards))
+    if isinstance(node, GuardAnd):
+        return GuardAnd(tuple(_spelled_out(part, guards) for part in node.operands))
+    if isinstance(node, GuardOr):
+        return GuardOr(tuple(_spelled_out(part, guards) for part in node.operands))
+    return node
+
+
+def _id(path: str) -> str:
+    """The id of a state: its path with dashes, because a dot would make ``done.state.a`` match ``done.state.a.b``."""
+    return path.replace(".", "-")
 
 
 class _Writer:
@@ -72,7 +91,7 @@ class _Writer:
         return root
 
     def _free(self, name: str) -> str:
-        taken = {item.path for item in self.machine.walk()}
+        taken = {_id(item.path) for item in self.machine.walk()}
         while name in taken:
             name += "_"
         return name
@@ -81,7 +100,7 @@ class _Writer:
     def initial(element: ET.Element, states: Iterable[StateDef]) -> None:
         first = next((state.path for state in states if state.is_initial), None)
         if first is not None:
-            element.set("initial", first)
+            element.set("initial", _id(first))
 
     def transitions(self, element: ET.Element, source: str) -> None:
         for row in self.rows.get(source, ()):
@@ -89,7 +108,7 @@ class _Writer:
             if row.event is not None:
                 found.set("event", row.event)
             if row.target is not None:
-                found.set("target", row.target)
+                found.set("target", _id(row.target))
             if row.internal:
                 found.set("type", "internal")
             if row.guard is not None:
@@ -100,7 +119,7 @@ class _Writer:
     def condition(self, element: ET.Element, guard: GuardExpression) -> None:
         data = "(typeof _event === 'undefined' || !_event ? null : _event.data)"
         element.set("cond", f"orca.holds({javascript(guard, self.context, data)})")
-        element.set("orca:cond", guard_text(guard))
+        element.set("orca:cond", guard_text(_spelled_out(guard, self.machine.guards)))
 
     @staticmethod
     def action(element: ET.Element, name: str) -> None:
@@ -110,24 +129,24 @@ class _Writer:
     def outcome(self, element: ET.Element, event: str, outcome: OutcomeRef) -> None:
         found = ET.SubElement(element, "transition", {"event": event})
         if outcome.kind == "state":
-            found.set("target", outcome.name)
+            found.set("target", _id(outcome.name))
         else:
             ET.SubElement(found, "raise", {"event": outcome.name})
 
     def state(self, parent: ET.Element, item: StateDef | RegionDef) -> None:
         """A state with everything below it; recursion is bounded by the nesting that the parser allows."""
         if isinstance(item, StateDef) and item.history is not None:
-            found = ET.SubElement(parent, "history", {"id": item.path, "type": item.history})
+            found = ET.SubElement(parent, "history", {"id": _id(item.path), "type": item.history})
             self.transitions(found, item.path)
             if not len(found):
                 siblings = self._siblings(item.path)
                 first = next((state.path for state in siblings if state.is_initial), siblings[0].path)
-                ET.SubElement(found, "transition", {"target": first})
+                ET.SubElement(found, "transition", {"target": _id(first)})
             return
         is_parallel = isinstance(item, StateDef) and item.parallel is not None
         is_final = isinstance(item, StateDef) and item.is_final
         found = ET.SubElement(
-            parent, "parallel" if is_parallel else "final" if is_final else "state", {"id": item.path}
+            parent, "parallel" if is_parallel else "final" if is_final else "state", {"id": _id(item.path)}
         )
         self.initial(found, item.states)
         if isinstance(item, StateDef):
@@ -158,14 +177,14 @@ class _Writer:
             self.action(leave, item.on_exit)
         self.transitions(element, item.path)
         if item.timeout is not None and entry is not None and leave is not None:
-            name = f"timeout.{item.path}"
+            name = f"timeout.{_id(item.path)}"
             ET.SubElement(entry, "send", {"event": name, "id": name, "delay": f"{item.timeout.delay_ms}ms"})
             ET.SubElement(leave, "cancel", {"sendid": name})
-            ET.SubElement(element, "transition", {"event": name, "target": item.timeout.target})
+            ET.SubElement(element, "transition", {"event": name, "target": _id(item.timeout.target)})
         self.outcomes(element, item)
 
     def outcomes(self, element: ET.Element, item: StateDef) -> None:
-        child = f"invoke.{item.path}"
+        child = f"invoke.{_id(item.path)}"
         if item.invoke is not None:
             call = ET.SubElement(
                 element, "invoke", {"id": child, "type": "scxml", "src": f"{item.invoke.machine}.scxml"}
@@ -175,13 +194,15 @@ class _Writer:
                     call, "param", {"name": name, "expr": javascript(value, self.context, "_event.data")}
                 )
         if item.on_done is not None:
-            self.outcome(element, f"done.{child}" if item.invoke else f"done.state.{item.path}", item.on_done)
+            self.outcome(
+                element, f"done.{child}" if item.invoke else f"done.state.{_id(item.path)}", item.on_done
+            )
         if item.on_error is not None:
             self.outcome(element, "error", item.on_error)
 
 
 def to_scxml(machine: MachineDef) -> str:
-    """A machine as an SCXML document; the ids of states are their paths."""
+    """A machine as an SCXML document; the ids of states are their paths, with dashes for dots."""
     root = _Writer(machine).document()
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
