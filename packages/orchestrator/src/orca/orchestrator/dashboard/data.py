@@ -35,6 +35,7 @@ POINTS_MAX = 100_000
 EXPORT_MAX = 1_000_000
 PARQUET_MAX = 200_000
 FIELDS_MAX = 20
+DURATIONS_MAX = 1000
 
 _POINTS = (
     "SELECT s.kind, s.number, CASE WHEN s.kind = 1 THEN s.payload END AS payload, length(s.payload) AS size,"
@@ -126,6 +127,32 @@ def _columns(found: list[Mapping[str, Any]], wanted: str) -> dict[str, Any]:
         "series": series,
         "full": len(found) >= POINTS_MAX,
     }
+
+
+async def durations(site: Site, request: Request) -> Response:
+    """Milliseconds of the newest executions of an algorithm, one series per version."""
+    sql = (
+        "SELECT a.version, e.sent_ns, e.finished_ns, r.window_id FROM executions e"
+        " JOIN algorithms a ON a.id = e.algorithm_id JOIN runs r ON r.id = e.run_id"
+        " WHERE a.name = ? AND e.sent_ns > 0 AND e.run_id > (SELECT coalesce(max(id), 0) - ? FROM runs)"
+        " ORDER BY e.finished_ns"
+    )
+    found = await site.fetch(sql, (request.query_params.get("name", ""), DURATIONS_MAX))
+    versions = sorted({row["version"] for row in found})
+    times = [row["finished_ns"] / 1e9 for row in found]
+    series = [
+        [(row["finished_ns"] - row["sent_ns"]) / 1e6 if row["version"] == version else None for row in found]
+        for version in versions
+    ]
+    answer = {
+        "fields": ["ms"],
+        "field": "ms",
+        "names": versions,
+        "times": times,
+        "starts": times,
+        "notes": [],
+    }
+    return JSONResponse({**answer, "windows": [row["window_id"] for row in found], "series": series})
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,6 +256,7 @@ async def results_parquet(site: Site, request: Request) -> Response:
 
 ROUTES = (
     ("/data/results", points),
+    ("/data/durations", durations),
     ("/export/results.csv", results_csv),
     ("/export/results.parquet", results_parquet),
     ("/export/windows.csv", windows_csv),

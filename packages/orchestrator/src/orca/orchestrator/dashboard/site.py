@@ -32,7 +32,12 @@ _MENU = (
     ("/", "Home"),
     ("/windows", "Windows"),
     ("/runs", "Runs"),
+    ("/dag", "DAG"),
     ("/results", "Results"),
+    ("/failures", "Failures"),
+    ("/queue", "Queue"),
+    ("/processors", "Processors"),
+    ("/freshness", "Freshness and cost"),
 )
 
 
@@ -70,7 +75,7 @@ class Site:
         # Jinja's own types know only the names that it brings itself.
         names: dict[str, Any] = self._env.globals
         filters: dict[str, Any] = self._env.filters
-        names.update(asset=self.asset, version=__version__, menu=_MENU)
+        names.update(asset=self.asset, orca_version=__version__, menu=_MENU)
         filters.update(
             clock=shown.clock,
             duration=shown.duration,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from orca.orchestrator.core import Core
+    from orca.orchestrator.events import CoreEvent
 
 __all__ = ["STREAMS_MAX", "Streams"]
 
@@ -52,6 +53,7 @@ class Streams:
     async def _news(self) -> AsyncIterator[str]:
         self.open += 1
         closed = asyncio.ensure_future(self._closed.wait())
+        following: asyncio.Future[CoreEvent] | None = None
         try:
             with self._core.bus.subscribe() as events:
                 yield "retry: 500\n\nevent: hello\ndata: {}\n\n"
@@ -82,3 +84,5 @@ class Streams:
         finally:
             self.open -= 1
             closed.cancel()
+            if following is not None:
+                following.cancel()

@@ -38,6 +38,8 @@
       say("live", "live");
     } else if (message.kind === "lost") {
       say("lost", "reconnecting");
+    } else if (message.kind !== "news") {
+      say("waiting", "connecting");
     } else if (document.hidden) {
       missed = true;
     } else {
