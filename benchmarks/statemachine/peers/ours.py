@@ -179,8 +179,8 @@ async def main(events, passes):
         result["hierarchy" + suffix] = await rate(HIERARCHY, steps, events, passes, observed)
         result["parallel" + suffix] = await rate(PARALLEL, {}, events, passes, observed)
     result["bare_dictionary"] = await bare(events)
-    result["ratio_10000_states"], result["ratio_10000_around"] = await cost_of_size(max(events, 20_000))
     result["instance_bytes"], result["instances_per_s"] = await instances(max(events, 10_000))
+    result["ratio_10000_states"], result["ratio_10000_around"] = await cost_of_size(max(events, 20_000))
     result["durable_us"] = await durable(max(events // 10, 1_000))
     sys.stdout.write(json.dumps(result))
 
