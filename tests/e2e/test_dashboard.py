@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,8 @@ PAGES = [
     "/queue",
     "/processors",
     "/freshness",
+    "/machines",
+    "/tasks",
 ]
 WAIT_S = 30.0
 
@@ -420,5 +424,37 @@ def test_ten_thousand_windows_and_a_graph_of_500(visit: Any, tmp_path: Path) -> 
         page = view.open("/dag")
         print(f"10,000 windows: {windows_s:.2f} s; 500 nodes: {time.monotonic() - begun:.2f} s")
         assert page.locator(".graph a").count() == 500
+    finally:
+        core.stop()
+
+
+def test_state_machines_and_tasks_of_other_stores(visit: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "core"
+    (folder / "outbox").mkdir(parents=True)
+    with closing(sqlite3.connect(folder / "machines.db")) as store, store:
+        store.execute("CREATE TABLE orca_runs (run_id, sequence, machine, snapshot)")
+        store.execute("CREATE TABLE orca_journal (run_id, sequence, entry)")
+        snapshot = {"state": "open", "status": "running", "context": {"note": ATTACK}, "timestamp": 1.0}
+        snapshot["definition_version"] = "1.0.0"
+        store.execute("INSERT INTO orca_runs VALUES ('order 7', 1, 'Order', ?)", (json.dumps(snapshot),))
+        entry = {"event": "PAID", "from": "new", "to": "open", "delta": {}}
+        store.execute("INSERT INTO orca_journal VALUES ('order 7', 1, ?)", (json.dumps(entry),))
+    with closing(sqlite3.connect(folder / "outbox" / "outbox.db")) as store, store:
+        store.execute("CREATE TABLE events (id, run, size, created, attempts, error)")
+        store.execute("CREATE TABLE dead (id, run, created, died, reason)")
+        store.execute("CREATE TABLE runs (run, name, started)")
+        store.execute("INSERT INTO events VALUES (1, 'r-1', 10, 1.0, 3, 'connection refused')")
+        store.execute("INSERT INTO dead VALUES (2, 'r-2', 1.0, 2.0, 'answered 410')")
+    core = Core(folder)
+    try:
+        view = visit(core)
+        page = view.open("/machines")
+        page.get_by_role("link", name="order 7").click()
+        page.locator("h1", has_text="order 7").wait_for()
+        assert "PAID" in page.inner_text("main")
+        assert ATTACK in page.inner_text("main")
+        page = view.open("/tasks")
+        assert "connection refused" in page.inner_text("main")
+        assert "answered 410" in page.inner_text("main")
     finally:
         core.stop()

@@ -26,6 +26,7 @@ PAGES = {
     "processors": "/processors",
     "freshness": "/freshness",
     "machines": "/machines",
+    "machine": "/machines/seattle",
     "tasks": "/tasks",
 }
 LOOKS = {

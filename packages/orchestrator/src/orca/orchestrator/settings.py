@@ -57,6 +57,8 @@ class CoreSettings:
             the next start).
         retry: Delays and bounds of repeated attempts.
         keep_ns: Finished windows older than this are deleted; 0 keeps all.
+        machines: SQLite file of state machines for the pages; "" looks for ``machines.db`` in the folder.
+        outbox: Folder of undelivered task events for the pages; "" looks for ``outbox`` in the folder.
         keep_windows: At most so many finished windows are kept; 0 keeps all.
     """
 
@@ -87,6 +89,8 @@ class CoreSettings:
     retry: RetryRule = field(default_factory=RetryRule)
     keep_ns: int = 0
     keep_windows: int = 0
+    machines: str = ""
+    outbox: str = ""
 
     @property
     def store_path(self) -> Path:
@@ -152,7 +156,17 @@ def is_loopback(host: str) -> bool:
 
 
 _PREFIX = "ORCA_CORE_"
-_TEXTS = ("database", "host", "synchronous", "tls_cert", "tls_key", "tls_client_ca", "processor_ca")
+_TEXTS = (
+    "database",
+    "host",
+    "synchronous",
+    "tls_cert",
+    "tls_key",
+    "tls_client_ca",
+    "processor_ca",
+    "machines",
+    "outbox",
+)
 
 
 def from_environ(

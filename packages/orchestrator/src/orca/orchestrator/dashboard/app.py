@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from orca.common.errors import OrcaError
-from orca.orchestrator.dashboard import actions, data, insight, pages
+from orca.orchestrator.dashboard import actions, data, foreign, insight, pages
 from orca.orchestrator.dashboard.site import STATIC, Site
 from orca.orchestrator.errors import InvalidFieldError, NotFoundError
 
@@ -51,7 +51,10 @@ def build(server: CoreServer, streams: Streams) -> Starlette:
         return _fault(site, request, error)
 
     routes = [Route("/events", streams.respond), Route("/static/{name:path}", _static)]
-    routes += [Route(path, on(handler)) for path, handler in (*pages.ROUTES, *insight.ROUTES, *data.ROUTES)]
+    routes += [
+        Route(path, on(handler))
+        for path, handler in (*pages.ROUTES, *insight.ROUTES, *foreign.ROUTES, *data.ROUTES)
+    ]
     routes += [Route(path, on(handler), methods=["POST"]) for path, handler in actions.ROUTES]
     handlers: dict[Any, Any] = {HTTPException: failed, OrcaError: failed, 500: failed}
     return Starlette(routes=routes, exception_handlers=handlers)

@@ -93,7 +93,7 @@ def draw(registrations: Iterable[Registration], window_type: str = "") -> Drawin
             key = str(entry.ref)
             kind = f"{entry.window_type.name} {entry.window_type.version}"
             named[key] = (entry.name, entry.version, kind)
-            width = max(len(key) + 2, 26) * CHAR_WIDTH + 12
+            width = max(len(key) + 3, 26) * CHAR_WIDTH + 16
             nodes.append(Node(key, width, NODE_HEIGHT, around))
             needs = [(str(one.algorithm), one.lookback) for one in entry.dependencies]
             if entry.self_lookback is not None:

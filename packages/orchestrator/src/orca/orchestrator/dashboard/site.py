@@ -38,6 +38,8 @@ _MENU = (
     ("/queue", "Queue"),
     ("/processors", "Processors"),
     ("/freshness", "Freshness and cost"),
+    ("/machines", "State machines"),
+    ("/tasks", "Tasks"),
 )
 
 
