@@ -132,7 +132,7 @@ def pytest(
     report = Path(session.create_tmp()) / "junit.xml"
     report.unlink(missing_ok=True)
     RESULTS.append(report)
-    runner = ["coverage", "run", f"--source-pkgs={coverage}", "-m", "pytest"] if coverage else ["pytest"]
+    runner = ["coverage", "run", f"--rcfile={coverage}", "-m", "pytest"] if coverage else ["pytest"]
     session.run("python", "-m", *runner, f"--junit-xml={report}", "-q", *arguments, *session.posargs, env=env)
 
 
@@ -299,13 +299,31 @@ def coverage(session: nox.Session, package: str) -> None:
         "module-name"
     ]
     modules = [name] if isinstance(name, str) else name
-    session.run("coverage", "erase")
-    pytest(session, f"packages/{package}/tests", coverage=",".join(modules))
-    session.run("coverage", "combine", "-q")
     floor = load_toml(ROOT / "packages" / package / "pyproject.toml")["tool"]["orca-workspace"][
         "branch-coverage"
     ]
-    session.run("coverage", "report", f"--fail-under={floor}")
+    # source_pkgs counts modules that nothing imports too; a namespace's name would count whatever is installed in it.
+    lines = [
+        "[run]",
+        "branch = true",
+        "parallel = true",
+        "source_pkgs =",
+        *(f"    {module}" for module in modules),
+    ]
+    excluded = load_toml(ROOT / "pyproject.toml")["tool"]["coverage"]["report"]["exclude_also"]
+    lines += [
+        "[report]",
+        "show_missing = true",
+        "skip_covered = true",
+        "exclude_also =",
+        *(f"    {x}" for x in excluded),
+    ]
+    config = Path(session.create_tmp()) / "coverage.ini"
+    config.write_text("\n".join(lines))
+    session.run("coverage", "erase")
+    pytest(session, f"packages/{package}/tests", coverage=str(config))
+    session.run("coverage", "combine", "-q")
+    session.run("coverage", "report", f"--rcfile={config}", f"--fail-under={floor}")
 
 
 # --- distributions -------------------------------------------------------------------------------------
