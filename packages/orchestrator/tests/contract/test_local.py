@@ -64,3 +64,23 @@ def test_failures_and_many_windows():
             assert len(await core.results("Alarm")) == 199
 
     asyncio.run(main())
+
+
+def test_an_algorithm_is_tried_as_often_as_its_processor_says(tmp_path):
+    calls: list[int] = []
+    proc = Processor("weather")
+
+    @proc.algorithm("Flaky", "1.0.0", "Hour", "1.0.0", attempts=3)
+    def flaky() -> float:
+        calls.append(1)
+        if len(calls) < 3:
+            raise OSError("not yet")
+        return 1.0
+
+    async def run():
+        async with LocalCore(proc, folder=tmp_path) as core:
+            accepted = await core.emit("Hour", "1.0.0", (HOUR, HOUR + 3600 * NS))
+            return await core.wait(accepted.window_id)
+
+    assert asyncio.run(run())["state"] == "succeeded"
+    assert len(calls) == 3

@@ -24,6 +24,7 @@ from orca.orchestrator.store.records import OPEN, RUN_STATES, Accepted, StoredVa
 from orca.orchestrator.store.sqlite import open_store
 from orca.orchestrator.wireform import read_registration
 from orca.processor import convert
+from orca.processor.registration import OPTIONS_KEY, metadata_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,8 +92,10 @@ class LocalCore:
         await self.core.registry.load()
         for processor in self._processors:
             # The address is only there to have the form of one: nothing listens.
-            message = convert.processor_to_wire(processor.spec("127.0.0.1:1"))
-            registration = replace(read_registration(message, self._settings), address="")
+            spec = processor.spec("127.0.0.1:1")
+            announced = dict(metadata_for(spec)).get(OPTIONS_KEY, "")
+            message = convert.processor_to_wire(spec)
+            registration = replace(read_registration(message, self._settings, announced), address="")
             row = await self.core.registry.register(registration, features="[]")
             self.core.links.attach(registration.processor, row, processor.engine())
         self.core.engine.wake()

@@ -11,6 +11,7 @@ from orca.orchestrator.model import WindowTypeRef
 from orca.orchestrator.security import dial_target
 from orca.orchestrator.wireform import read_registration, registration_message
 from orca.processor import convert, structs, wire
+from orca.processor.registration import OPTIONS_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,9 +50,9 @@ class CoreService:
     async def register_processor(self, request: wire.ProcessorRegistration, context: Any) -> wire.Status:
         """Take a processor's set in place of its former one."""
         core = self._core
-        registration = read_registration(request, core.settings)
-        await dial_target(registration.address, core.settings)
         metadata: dict[str, str] = dict(context.invocation_metadata() or ())
+        registration = read_registration(request, core.settings, metadata.get(OPTIONS_KEY, ""))
+        await dial_target(registration.address, core.settings)
         said = metadata.get(wire.FEATURES_KEY, "")
         features = [part for part in said.split(",") if part in wire.FEATURES]
         row = await core.registry.register(registration, features=json.dumps(features))

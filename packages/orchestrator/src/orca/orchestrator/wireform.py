@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from array import array
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from orca.orchestrator.errors import FieldFault, InvalidFieldError
@@ -26,6 +27,7 @@ from orca.orchestrator.model import (
 from orca.orchestrator.store.codec import canonical, decode_value
 from orca.orchestrator.store.records import StoredValue
 from orca.processor import arrays, convert, structs, wire
+from orca.processor.registration import OPTIONS_KEY
 
 if TYPE_CHECKING:
     from orca.orchestrator.settings import CoreSettings
@@ -44,6 +46,8 @@ __all__ = [
 
 NAME_CHARS_MAX = 200
 DESCRIPTION_CHARS_MAX = 1000
+# A year in seconds; as a number of attempts or windows it is as good as no limit.
+OPTION_MAX = 366 * 86_400
 # The wire's limit for a look-back is a uint32 of rows; the kernel cuts at its own ROWS_MAX.
 _NAME = re.compile(r"[^\x00-\x1f\x7f]+")
 
@@ -58,26 +62,72 @@ def _name_fault(field: str, value: str) -> list[FieldFault]:
     return []
 
 
-def read_registration(message: wire.ProcessorRegistration, settings: CoreSettings) -> Registration:
+def read_registration(
+    message: wire.ProcessorRegistration, settings: CoreSettings, announced: str = ""
+) -> Registration:
     """A processor's registration, of any generation.
 
+    Args:
+        message: What the processor sent.
+        settings: Where options come from that the processor does not announce.
+        announced: The JSON text of `orca.processor.registration.OPTIONS_KEY`; empty for published workers.
+
     Raises:
-        InvalidFieldError: Names are missing or too long, or the address is no ``host:port``; every fault is
-            listed with its field.
+        InvalidFieldError: Names are missing or too long, the address is no ``host:port``, or an option is out
+            of its range; every fault is listed with its field.
     """
     faults = _name_fault("name", message.name)
     faults += _address_faults(message.connection_str)
     for index, entry in enumerate(message.supported_algorithms):
         faults += _algorithm_faults(f"supported_algorithms[{index}]", entry)
+    options = _announced_options(
+        announced, AlgorithmOptions(settings.timeout_s, settings.attempts_max), faults
+    )
     if faults:
         raise InvalidFieldError(tuple(faults), hint="see the reference of the wire for each field's form")
-    options = AlgorithmOptions(settings.timeout_s, settings.attempts_max)
+    plain = AlgorithmOptions(settings.timeout_s, settings.attempts_max)
     return Registration(
         ProcessorKey(message.project_name, message.name),
-        tuple(_algorithm(entry, options) for entry in message.supported_algorithms),
+        tuple(
+            _algorithm(entry, options.get(f"{entry.name}_{entry.version}", plain))
+            for entry in message.supported_algorithms
+        ),
         message.runtime,
         message.connection_str,
     )
+
+
+def _announced_options(
+    text: str, plain: AlgorithmOptions, faults: list[FieldFault]
+) -> dict[str, AlgorithmOptions]:
+    """How our worker wants its algorithms to be run, by full name; what is wrong is added to ``faults``."""
+    if not text:
+        return {}
+    try:
+        found: Any = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        faults.append(FieldFault(OPTIONS_KEY, "is not a JSON object"))
+        return {}
+    entries = cast("dict[str, Any]", found)
+    return {name: _options_of(name, entry, plain, faults) for name, entry in entries.items()}
+
+
+def _options_of(name: str, entry: Any, plain: AlgorithmOptions, faults: list[FieldFault]) -> AlgorithmOptions:
+    given = cast("dict[str, Any]", entry) if isinstance(entry, dict) else {}
+    chosen: dict[str, Any] = {}
+    for option, kinds in (("timeout_s", (int, float)), ("attempts_max", int), ("concurrency_max", int)):
+        value = given.get(option)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value <= OPTION_MAX:
+            faults.append(
+                FieldFault(f"{OPTIONS_KEY}[{name}].{option}", f"is {value!r}, not a number from 1 up")
+            )
+            continue
+        chosen[option] = value
+    return replace(plain, **chosen)
 
 
 def _address_faults(address: str) -> list[FieldFault]:

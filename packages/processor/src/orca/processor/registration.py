@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orca.processor.discovery import CoreAddress
     from orca.processor.specs import ProcessorSpec
 
-__all__ = ["OPTIONS_KEY", "Registrar", "register_once"]
+__all__ = ["OPTIONS_KEY", "Registrar", "metadata_for", "register_once"]
 
 OPTIONS_KEY: Final = "orca-algorithm-options"
 """Metadata of RegisterProcessor: a JSON object from full name to timeout_s, attempts_max, concurrency_max, cache."""
