@@ -14,7 +14,7 @@ from query_answers import run_detail
 
 from orca.common import cli as dispatcher
 from orca.common.errors import UsageError
-from orca.processor import MetadataField, RemoteStub, WindowType, cli, convert
+from orca.processor import MetadataField, Processor, RemoteStub, WindowType, cli, convert, wire
 from orca.processor.specs import AlgorithmSpec, ProcessorSpec
 from orca.processor.stubs import identifier, render
 from orca.processor.testing import make_window, record
@@ -141,6 +141,20 @@ def test_emit_one_and_wait(orca: Any, core: ScriptedCore) -> None:
     assert abs(window.to_ns / 1e9 - time.time()) < 60
     found = json.loads(orca("--json", "emit", "Every30Second", "--last", "1m", "--core", core.address)[1])
     assert found["emitted"][0]["window_id"] == 2
+
+
+def test_emit_says_when_nothing_waits_for_the_window(orca: Any, core: ScriptedCore) -> None:
+    proc = Processor("ml")
+    proc.algorithm("Mean", "1.0.0", "Every30Second", "1.0.0")(lambda: {"mean": 1.0})
+    proc.check()
+    known = convert.processor_to_wire(proc.spec("127.0.0.1:1"))
+    core.answers["EmitWindow"] = lambda request, context: wire.WindowEmitStatus(status=1)
+    core.answers["Expose"] = lambda request, context: wire.InternalState(processors=[known])
+    call = ("emit", "Every30Secnd", "--last", "30s", "--core", core.address)
+    code, out, err = orca(*call, "--wait")
+    assert (code, out) == (1, "NO_TRIGGERED_ALGORITHMS\n")
+    assert "no algorithm is triggered by Every30Secnd_1.0.0; did you mean Every30Second_1.0.0?" in err
+    assert orca(*call)[0] == 0
 
 
 def test_emit_a_back_fill(orca: Any, core: ScriptedCore) -> None:

@@ -17,6 +17,7 @@ from orca.common.terminal import print_json, wants_json
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from orca.processor.client import OrcaClient
     from orca.processor.model import Window
     from orca.processor.processor import Processor
     from orca.processor.records import Emitted, Run
@@ -179,10 +180,26 @@ def emit_command(  # noqa: PLR0917 - typer reads options from parameters
         else:
             answers = client.emit_many(windows, force=force, priority=priority)
         runs = [
-            client.wait(one, timeout_s=parse_duration(timeout)) for one in answers if wait and one.window_id
+            client.wait(one, timeout_s=parse_duration(timeout))
+            for one in answers
+            if wait and one.window_id and one.triggered
         ]
-    _print_emitted(answers, runs)
+        _print_emitted(answers, runs)
+        if not any(one.triggered for one in answers):
+            _explain_idle(client, window, window_version)
+            return 1 if wait else 0
     return 0 if all(one.ok for one in runs) else 1
+
+
+def _explain_idle(client: OrcaClient, window: str, version: str) -> None:
+    """The window is stored, but nothing waits for its type: most often a name that is spelt otherwise."""
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    wanted = window if window.rpartition("_")[1] else f"{window}_{version}"
+    known = sorted({one.window_type.full_name for each in client.processors() for one in each.algorithms})
+    near = get_close_matches(wanted, known, n=1, cutoff=0.6)
+    guess = f"; did you mean {near[0]}?" if near else ""
+    sys.stderr.write(f"no algorithm is triggered by {wanted}{guess}\n  hint: orca algos\n")
 
 
 def _print_emitted(answers: list[Emitted], runs: list[Run]) -> None:
