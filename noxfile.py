@@ -45,14 +45,14 @@ nox.options.sessions = [
 
 
 def _show_pyenv_versions() -> None:
-    """Let pyenv's shims find every version that is installed, the running one first."""
+    """Let pyenv's shims find every version that is installed, those chosen already first."""
     versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    if "PYENV_VERSION" in os.environ or not versions.is_dir():
-        return
-    found = {name: sorted(versions.glob(f"{name}.*")) for name in PYTHONS}
-    names = [paths[-1].name for name, paths in found.items() if paths]
-    names.sort(key=lambda name: not name.startswith(f"{HOME}."))
-    if names:
+    # A shim that started this very process has chosen its own version, and would hide the others.
+    names = [name for name in os.environ.get("PYENV_VERSION", "").split(":") if name]
+    for name in (HOME, *PYTHONS):
+        found = sorted(path.name for path in versions.glob(f"{name}.*"))
+        names += [latest for latest in found[-1:] if latest not in names]
+    if versions.is_dir() and names:
         os.environ["PYENV_VERSION"] = ":".join(names)
 
 
@@ -233,7 +233,9 @@ def tests_edges(session: nox.Session) -> None:
 
 
 def _package_tests(session: nox.Session, package: str) -> None:
-    pytest(session, f"packages/{package}/tests", "--doctest-modules", f"packages/{package}/src")
+    # Support modules are no tests; some belong to the environments of published packages.
+    ignored = f"--ignore-glob=packages/{package}/tests/support_*"
+    pytest(session, f"packages/{package}/tests", "--doctest-modules", f"packages/{package}/src", ignored)
 
 
 @nox.session(python=HOME)
