@@ -5,6 +5,8 @@ Run by ``run.py`` as a process of its own; it ends when its standard input close
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 from typing import Annotated, TypedDict
@@ -75,7 +77,8 @@ def smoothed_curve(params: ExecutionParams) -> np.ndarray[tuple[int], np.dtype[n
 
 def _end_with_parent() -> None:
     sys.stdin.read()
-    proc.stop()
+    # A signal, because it also ends a processor that is not serving yet.
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

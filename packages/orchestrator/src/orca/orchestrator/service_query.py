@@ -214,22 +214,32 @@ class QueryService:
                     yield q.CoreEvent(kind=event.kind, at_ns=event.at_ns, detail=json.dumps(event.detail))
 
     async def results(self, request: q.ReadResultsRequest, context: Any) -> AsyncIterator[q.ResultRow]:
-        """Results in order of time; with ``follow`` also what comes later."""
+        """Results in order of time; with ``follow`` all that are stored, then what comes later, none left out."""
         metadata = parse_object(request.metadata, "metadata")
-        page = Page(request.limit, request.newest_first, metadata)
+        if not request.follow:
+            page = Page(request.limit, request.newest_first, metadata)
+            async for row in queries.read_results(self._store, _results_where(request), page):
+                yield rows.result_row(row)
+            return
         with self._core.bus.subscribe() as events:
             seen = 0
-            async for row in queries.read_results(self._store, _results_where(request), page):
-                seen = max(seen, row["id"])
-                yield rows.result_row(row)
-            while request.follow:
+            while True:
+                # Rows are read by time but told apart by id: without an upper end, a row that is stored at an
+                # earlier time while a page is read would be passed over for ever.
+                newest = await self._newest_result()
+                for above in range(seen, newest, queries.ROWS_MAX):
+                    where = _results_where(request)
+                    where.add("s.id > ?", above)
+                    where.add("s.id <= ?", min(above + queries.ROWS_MAX, newest))
+                    page = Page(queries.ROWS_MAX, metadata=metadata)
+                    async for row in queries.read_results(self._store, where, page):
+                        yield rows.result_row(row)
+                seen = newest
                 await _until_execution(events)
-                where = _results_where(request)
-                where.add("s.id > ?", seen)
-                newer = Page(queries.ROWS_MAX, metadata=metadata)
-                async for row in queries.read_results(self._store, where, newer):
-                    seen = max(seen, row["id"])
-                    yield rows.result_row(row)
+
+    async def _newest_result(self) -> int:
+        (row,) = await self._store.fetch("SELECT COALESCE(MAX(id), 0) AS newest FROM results")
+        return int(row["newest"])
 
     async def processors(
         self, request: q.ListProcessorsRequest, context: Any
