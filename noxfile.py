@@ -243,7 +243,8 @@ def property(session: nox.Session) -> None:
     """Property tests with many more examples than the suites take."""
     install(session, *PACKAGES)
     folders = [f"packages/{package}/tests/property" for package in PACKAGES]
-    pytest(session, *folders, "--hypothesis-profile=thorough")
+    options = ["-p", "hypothesis_profiles", "--hypothesis-profile=thorough"]
+    pytest(session, *options, *folders, env={"PYTHONPATH": "tests/support"})
 
 
 @nox.session(python=HOME)

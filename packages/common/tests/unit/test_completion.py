@@ -54,7 +54,7 @@ def complete(words: str, index: int, site: Path) -> str:
 
 def test_names_are_completed_without_importing_commands(install: Install) -> None:
     site = install("orca-demo", {"demo_completion": DEMO}, {"demo": "demo_completion:app"})
-    assert complete("orca de", 1, site) == "demo\n"
+    assert complete("orca dem", 1, site) == "demo\n"
     assert complete("orca demo ", 2, site) == "alpha\nbeta\n"
     assert complete("orca demo b", 2, site) == "beta\n"
     assert complete("orca zzz", 1, site) == "\n"
