@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 
-from orca.statemachine.load import load
+from orca.statemachine.loading import load
 from orca.statemachine.print_markdown import print_markdown
 
 BUDGET_S = 0.5

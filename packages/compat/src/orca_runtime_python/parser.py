@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final, Literal
 
 from orca.statemachine.diagnostics import ParseError, render
-from orca.statemachine.load import LoadResult, load
+from orca.statemachine.loading import LoadResult, load
 from orca_runtime_python._convert import DefinitionError, from_model, to_model
 
 if TYPE_CHECKING:

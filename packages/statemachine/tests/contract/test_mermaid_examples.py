@@ -9,7 +9,7 @@ import mmdr
 import pytest
 
 from orca.statemachine.catalogue import entries
-from orca.statemachine.load import load
+from orca.statemachine.loading import load
 from orca.statemachine.outputs.mermaid import to_mermaid
 
 ROOT = Path(__file__).resolve().parents[4]

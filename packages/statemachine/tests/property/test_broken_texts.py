@@ -10,7 +10,7 @@ from strategies import decision_tables, machines
 
 from orca.statemachine.diagnostics import apply_edits, render
 from orca.statemachine.formatting import format_text
-from orca.statemachine.load import load
+from orca.statemachine.loading import load
 from orca.statemachine.model import Document, MachineDef
 from orca.statemachine.print_markdown import print_markdown
 from orca.statemachine.printer import print_brace

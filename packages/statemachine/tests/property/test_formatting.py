@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strategies import machines
 
 from orca.statemachine.formatting import convert_text, format_text
-from orca.statemachine.load import parse_document
+from orca.statemachine.loading import parse_document
 from orca.statemachine.model import MachineDef
 from orca.statemachine.print_markdown import print_markdown
 from orca.statemachine.printer import print_brace

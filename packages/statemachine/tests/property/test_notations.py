@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from strategies import conditions, decision_tables, machines
 
-from orca.statemachine.load import load, parse_document
+from orca.statemachine.loading import load, parse_document
 from orca.statemachine.model import Document, MachineDef
 from orca.statemachine.print_markdown import print_markdown
 from orca.statemachine.printer import print_brace

@@ -8,7 +8,7 @@ from orca.common.errors import UsageError
 from orca.statemachine.catalogue import entries, explain
 from orca.statemachine.codes import LOAD_CODES
 from orca.statemachine.diagnostics import apply_edits
-from orca.statemachine.load import load
+from orca.statemachine.loading import load
 
 CODES = sorted(LOAD_CODES)
 

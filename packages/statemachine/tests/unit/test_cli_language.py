@@ -11,7 +11,7 @@ import pytest
 from orca.common.cli import run
 from orca.statemachine.cli import app
 from orca.statemachine.cli._watch import watch_files
-from orca.statemachine.load import load
+from orca.statemachine.loading import load
 
 ROWS = "transitions {\n    off + TOGGLE -> on\n    on + TOGGLE -> off\n}\n"
 GOOD = f"machine Lamp\n\nstate off [initial]\n\nstate on\n\n{ROWS}"

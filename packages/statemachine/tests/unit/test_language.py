@@ -7,7 +7,7 @@ import pytest
 from orca.statemachine import ParseError, parse_orca, parse_orca_auto, parse_orca_md, parse_orca_md_multi
 from orca.statemachine.expr import GuardNot, GuardRef, GuardTrue
 from orca.statemachine.guards import compile_guard
-from orca.statemachine.load import load, notation_of, parse_document
+from orca.statemachine.loading import load, notation_of, parse_document
 from orca.statemachine.model import MachineDef, RegionDef, StateDef
 from orca.statemachine.printer import print_brace
 

@@ -6,7 +6,7 @@ import pytest
 
 from orca.statemachine._cells import BadCell, parse_cell, parse_domain, parse_output, split_values
 from orca.statemachine.diagnostics import Diagnostic, Edit, Related, apply_edits, render, worst
-from orca.statemachine.load import parse_orca
+from orca.statemachine.loading import parse_orca
 from orca.statemachine.model import TypeRef, freeze, thaw
 from orca.statemachine.span import SourceText
 from orca.statemachine.stubs import function_name, json_schema, python_stubs, python_type

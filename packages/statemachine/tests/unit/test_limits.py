@@ -14,7 +14,7 @@ from orca.statemachine._report import MAX_DIAGNOSTICS
 from orca.statemachine._resolve_states import MAX_STATE_DEPTH
 from orca.statemachine.formatting import format_text
 from orca.statemachine.guards import MAX_GUARD_DEPTH
-from orca.statemachine.load import load
+from orca.statemachine.loading import load
 from orca.statemachine.print_markdown import print_markdown
 
 SIZE = 100_000

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from orca.common.cli import run
 from orca.statemachine import MachineDef, parse_orca
+from orca.statemachine.cli import app
 from orca.statemachine.expr import GuardCompare, GuardRef, ValueRef, VariableRef
 
 ORDER = """
@@ -138,3 +142,32 @@ def test_actions_of_the_game(game: MachineDef) -> None:
     ]
     assert str(game.actions[0].parameters[0]) == "ctx: Context"
     assert game.events == ("start_game", "attack", "heal")
+
+
+def checked(tmp_path, capsys, text: str, *options: str) -> tuple[int, list[dict]]:
+    path = tmp_path / "seed.orca"
+    path.write_text(text, "utf-8")
+    code = run(app, ["check", str(path), "--json", *options], prog="orca machine")
+    return code, json.loads(capsys.readouterr().out)["diagnostics"]
+
+
+def test_check_reports_the_shadowed_transition_and_what_it_hides(tmp_path, capsys) -> None:
+    code, found = checked(tmp_path, capsys, GAME)
+    # Every row stays where its author wrote it: the machine runs, so nothing here is an error.
+    assert code == 0
+    assert {(item["code"], item["severity"], item["line"]) for item in found} == {
+        ("INCOMPLETE_EVENT_HANDLING", "warning", 14),
+        ("INCOMPLETE_EVENT_HANDLING", "warning", 21),
+        ("UNREACHABLE_STATE", "warning", 25),
+        ("UNREACHABLE_STATE", "warning", 30),
+        ("SHADOWED_TRANSITION", "warning", 42),
+        ("UNDECLARED_EFFECT", "info", 47),
+    }
+    shadowed = next(item for item in found if item["code"] == "SHADOWED_TRANSITION")
+    assert shadowed["message"].startswith("`combat` on `attack` [health <= 0] is never taken")
+    assert checked(tmp_path, capsys, GAME, "--strict")[0] == 1
+    assert checked(tmp_path, capsys, GAME, "--level", "UNREACHABLE_STATE=error")[0] == 1
+
+
+def test_check_has_nothing_to_say_about_the_order(tmp_path, capsys) -> None:
+    assert checked(tmp_path, capsys, ORDER, "--strict") == (0, [])

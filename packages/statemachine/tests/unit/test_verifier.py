@@ -26,7 +26,7 @@ from orca.statemachine.expr import (
     ValueRef,
     VariableRef,
 )
-from orca.statemachine.load import load
+from orca.statemachine.loading import load
 from orca.statemachine.model import (
     ContextField,
     GuardDef,

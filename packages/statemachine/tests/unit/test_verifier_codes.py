@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orca.statemachine.catalogue import entries
-from orca.statemachine.load import load
+from orca.statemachine.loading import load
 from orca.statemachine.verify import VERIFY_CODES, Report, play, verify_document
 from orca.statemachine.verify.diagnose import diagnose
 

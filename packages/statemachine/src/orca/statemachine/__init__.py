@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from orca.statemachine.expr import GuardTrue as GuardTrue
     from orca.statemachine.expr import ValueRef as ValueRef
     from orca.statemachine.expr import VariableRef as VariableRef
-    from orca.statemachine.load import LoadResult as LoadResult
-    from orca.statemachine.load import load as load
-    from orca.statemachine.load import parse_document as parse_document
-    from orca.statemachine.load import parse_orca as parse_orca
-    from orca.statemachine.load import parse_orca_auto as parse_orca_auto
-    from orca.statemachine.load import parse_orca_md as parse_orca_md
-    from orca.statemachine.load import parse_orca_md_multi as parse_orca_md_multi
+    from orca.statemachine.loading import LoadResult as LoadResult
+    from orca.statemachine.loading import load as load
+    from orca.statemachine.loading import parse_document as parse_document
+    from orca.statemachine.loading import parse_orca as parse_orca
+    from orca.statemachine.loading import parse_orca_auto as parse_orca_auto
+    from orca.statemachine.loading import parse_orca_md as parse_orca_md
+    from orca.statemachine.loading import parse_orca_md_multi as parse_orca_md_multi
     from orca.statemachine.model import ActionSignature as ActionSignature
     from orca.statemachine.model import Document as Document
     from orca.statemachine.model import EffectDef as EffectDef
@@ -94,7 +94,7 @@ _EXPORTS: Final[dict[str, tuple[str, ...]]] = {
         "ValueRef",
         "VariableRef",
     ),
-    "load": (
+    "loading": (
         "LoadResult",
         "load",
         "parse_document",

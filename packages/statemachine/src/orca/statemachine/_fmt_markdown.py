@@ -14,7 +14,7 @@ from orca.statemachine.printer import References, annotation_text, bullets
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orca.statemachine.load import LoadResult
+    from orca.statemachine.loading import LoadResult
     from orca.statemachine.model import Document
     from orca.statemachine.syntax import Fragment
     from orca.statemachine.tables import DecisionTableDef

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from orca.statemachine._fmt_markdown import format_markdown
 from orca.statemachine.diagnostics import ParseError
-from orca.statemachine.load import load
+from orca.statemachine.loading import load
 from orca.statemachine.print_markdown import print_markdown
 from orca.statemachine.printer import Line, brace_lines, print_brace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orca.statemachine.load import LoadResult, Notation
+    from orca.statemachine.loading import LoadResult, Notation
 
 __all__ = ["convert_text", "format_text"]
 

@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 from orca.common.errors import OrcaError
 from orca.statemachine.engine import ActionResult, Compiled, Delayed, Handlers, Signal, compile_plan
 from orca.statemachine.guards import compile_value
-from orca.statemachine.load import parse_orca
+from orca.statemachine.loading import parse_orca
 from orca.statemachine.model import (
     ContextField,
     EventDef,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orca.statemachine.cli._inputs import Input
-    from orca.statemachine.load import LoadResult
+    from orca.statemachine.loading import LoadResult
 
 __all__ = ["add"]
 
@@ -106,7 +106,7 @@ def _verified(result: LoadResult, budget: int, levels: Mapping[str, str]) -> Loa
 
 
 def _loaded(item: Input) -> LoadResult:
-    from orca.statemachine.load import load  # noqa: PLC0415
+    from orca.statemachine.loading import load  # noqa: PLC0415
 
     return load(item.text, item.name, notation=item.notation)
 

@@ -34,7 +34,7 @@ def fmt(
     from orca.statemachine.cli._inputs import print_findings, read_inputs  # noqa: PLC0415
     from orca.statemachine.diagnostics import ParseError  # noqa: PLC0415
     from orca.statemachine.formatting import format_text  # noqa: PLC0415
-    from orca.statemachine.load import load  # noqa: PLC0415
+    from orca.statemachine.loading import load  # noqa: PLC0415
 
     failed = False
     for item in read_inputs(paths):
@@ -70,7 +70,7 @@ def convert(
     from orca.common.errors import UsageError  # noqa: PLC0415
     from orca.statemachine.cli._inputs import one_input  # noqa: PLC0415
     from orca.statemachine.formatting import convert_text  # noqa: PLC0415
-    from orca.statemachine.load import notation_of  # noqa: PLC0415
+    from orca.statemachine.loading import notation_of  # noqa: PLC0415
 
     item = one_input(path)
     if to not in {"", "brace", "markdown"}:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orca.statemachine.diagnostics import Diagnostic
-    from orca.statemachine.load import LoadResult, Notation
+    from orca.statemachine.loading import LoadResult, Notation
     from orca.statemachine.model import MachineDef
 
 __all__ = ["Input", "find_files", "one_input", "one_machine", "print_findings", "read_inputs", "summary"]
@@ -128,7 +128,7 @@ def one_machine(path: Path | None, name: str | None = None) -> MachineDef:
         ParseError: The text has errors.
         UsageError: There is no such file or machine.
     """
-    from orca.statemachine.load import parse_document  # noqa: PLC0415
+    from orca.statemachine.loading import parse_document  # noqa: PLC0415
 
     item = one_input(path)
     document = parse_document(item.text, item.name, notation=item.notation)

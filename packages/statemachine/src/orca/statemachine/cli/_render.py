@@ -44,7 +44,7 @@ def render(
     """
     from orca.common.errors import UsageError  # noqa: PLC0415
     from orca.statemachine.cli._inputs import one_input  # noqa: PLC0415
-    from orca.statemachine.load import parse_document  # noqa: PLC0415
+    from orca.statemachine.loading import parse_document  # noqa: PLC0415
 
     wanted = to or _format_of(output)
     if wanted not in FORMATS:

@@ -39,7 +39,7 @@ def add(app: typer.Typer) -> None:
 
 
 def _machines(path: Path) -> dict[str, MachineDef]:
-    from orca.statemachine.load import parse_document  # noqa: PLC0415
+    from orca.statemachine.loading import parse_document  # noqa: PLC0415
 
     try:
         text = path.read_text(encoding="utf-8")

@@ -25,7 +25,7 @@ def _nothing() -> Values:
 
 
 VERIFY_CODES: Final[dict[str, Severity]] = {
-    "UNREACHABLE_STATE": "error",
+    "UNREACHABLE_STATE": "warning",
     "DEADLOCK": "error",
     "LIVELOCK": "error",
     "ORPHAN_EVENT": "warning",
@@ -56,7 +56,7 @@ VERIFY_CODES: Final[dict[str, Severity]] = {
     "DT_CONTEXT_MISMATCH": "error",
     "DT_COVERAGE_GAP": "warning",
     "DT_GUARD_DEAD": "warning",
-    "DT_UNREACHABLE_STATE": "error",
+    "DT_UNREACHABLE_STATE": "warning",
     "INCONCLUSIVE": "info",
 }
 """The codes of the verifier with their severity, unless the caller sets another."""
