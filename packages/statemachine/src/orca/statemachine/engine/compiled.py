@@ -132,9 +132,21 @@ class Config:
             dictionary touch little memory, which is what an event costs in a machine of thousands of states.
         cached: A place for the shell to keep what it derives.
         described: For the shell: the fixed part of a snapshot.
+        texts: For the shell: the same and the fixed parts of journal entries as JSON, by what they are for.
     """
 
-    __slots__ = ("cached", "described", "leaves", "micros", "moves", "quick", "rows", "stable", "states")
+    __slots__ = (
+        "cached",
+        "described",
+        "leaves",
+        "micros",
+        "moves",
+        "quick",
+        "rows",
+        "stable",
+        "states",
+        "texts",
+    )
 
     def __init__(self, states: tuple[int, ...], leaves: tuple[int, ...], *, stable: bool) -> None:
         self.states = states
@@ -146,6 +158,7 @@ class Config:
         self.moves: dict[str, tuple[Config, object]] = {}
         self.cached: object = None
         self.described: dict[str, object] | None = None
+        self.texts: dict[tuple[str, Config | None], str] = {}
 
 
 class Compiled:

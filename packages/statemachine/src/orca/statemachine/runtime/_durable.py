@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from orca.common.errors import OrcaError
 from orca.statemachine.engine import Snapshot as EngineSnapshot
@@ -15,6 +15,7 @@ from orca.statemachine.runtime._base import BUSY, DONE, INACTIVE
 from orca.statemachine.runtime._family import Family
 from orca.statemachine.runtime._macro import Plans, trusted
 from orca.statemachine.runtime.bus import BusError, EventType, run_effect
+from orca.statemachine.runtime.persistence import dumps, sealed
 from orca.statemachine.runtime.snapshot import (
     SNAPSHOT_SCHEMA,
     check_json,
@@ -33,8 +34,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Durable"]
 
-_MIGRATIONS_MAX = 100
+_WAYS_MAX: Final = 1_000
+"""How many texts one configuration keeps; more only cost time."""
+_MIGRATIONS_MAX: Final = 100
 """How many migrations one snapshot may pass through: more means that two of them lead to each other."""
+
+
+_FIXED: Final[tuple[str, None]] = ("", None)
+"""The key of the fixed part of a snapshot among a configuration's texts."""
+
+
+def _entry_text(before: Config, after: Config, signal: Signal, delta: Mapping[str, Any]) -> str:
+    """A journal entry as JSON; the fixed parts are made once for each way between two configurations."""
+    name = signal.name
+    way = before.texts.get((name, after))
+    if way is None:
+        places = {"event": name, "from": str(before.cached), "to": str(after.cached)}
+        way = dumps(places)[:-1]
+        if len(before.texts) < _WAYS_MAX:
+            before.texts[name, after] = way
+    payload = dumps(dict(signal.payload)) if signal.payload else "{}"
+    return f'{way},"payload":{payload},"delta":{dumps(delta) if delta else "{}"}}}'
 
 
 class EffectFailedError(OrcaError, RuntimeError):
@@ -176,8 +196,10 @@ class Durable(Family):
             "from": str(self.state),
             "to": self._engine.plan.describe(after.states),
             "delta": {k: v for k, v in work.context.items() if k not in self.context or self.context[k] != v},
-            "removed": [k for k in self.context if k not in work.context],
         }
+        removed = [k for k in self.context if k not in work.context]
+        if removed:
+            entry["removed"] = removed
         if history:
             entry["history"] = snapshot["history"]
         await self._store(extras, snapshot, entry)
@@ -188,7 +210,22 @@ class Durable(Family):
         old = self.context
         if context is not old:
             check_json(self.definition.name, context)
-        snapshot = self._describe(context, after, self._history, Plans(None, []), done=False)
+        extras = self._more
+        write = getattr(extras.persistence, "commit_text", None)
+        if write is not None and not (self._queue or self._history or extras.is_occupied()):
+            delta = {k: v for k, v in context.items() if k not in old or old[k] != v}
+            if all(k in context for k in old):
+                sequence = extras.saved + 1
+                await write(
+                    extras.run_id,
+                    sequence,
+                    self.definition.name,
+                    self._snapshot_text(after, context, sequence),
+                    _entry_text(before, after, signal, delta),
+                )
+                extras.saved = sequence
+                return
+        snapshot = self._describe(context, after, self._history, Plans(extras, []), done=False)
         entry: dict[str, Any] = {
             "event": signal.name,
             "payload": dict(signal.payload),
@@ -201,6 +238,16 @@ class Durable(Family):
         if self._history:
             entry["history"] = snapshot["history"]
         await self._store(self._more, snapshot, entry)
+
+    def _snapshot_text(self, config: Config, context: dict[str, Any], sequence: int) -> str:
+        """What `_describe` says of a machine with nothing running, as JSON; the fixed part is made once."""
+        head = config.texts.get(_FIXED)
+        if head is None:
+            fixed = self._describe_place(config)
+            del fixed["context"]
+            head = config.texts[_FIXED] = dumps(fixed)[:-1]
+        now = float(self._more.clock.now())
+        return sealed(f'{head},"context":{dumps(context)},"timestamp":{now!r},"sequence":{sequence}}}')
 
     async def _save_now(self) -> None:
         extras = self._more

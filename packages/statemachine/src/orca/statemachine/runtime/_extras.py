@@ -116,3 +116,9 @@ class Extras:
         self.outbox = False
         self.effects = 0
         self.pending: list[dict[str, Any]] = []
+
+    def is_occupied(self) -> bool:
+        """Whether there is anything that a snapshot of a resting machine does not have."""
+        return bool(
+            self.timers or self.delayed or self.children or self.foreign or self.finished or self.pending
+        )

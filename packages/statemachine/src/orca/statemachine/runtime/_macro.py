@@ -13,8 +13,6 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import anyio
-
 from orca.statemachine.engine import (
     ActionResult,
     CancelSend,
@@ -36,7 +34,7 @@ from orca.statemachine.runtime.bus import BusError, Event, EventType, run_effect
 from orca.statemachine.runtime.decide import decide
 from orca.statemachine.runtime.handlers import call
 from orca.statemachine.runtime.sinks import make_entry
-from orca.statemachine.runtime.timers import timers_for
+from orca.statemachine.runtime.timers import task_id, timers_for
 from orca.statemachine.runtime.types import Effect, EffectStatus, TransitionResult, mapping_of
 
 if TYPE_CHECKING:
@@ -89,7 +87,7 @@ class Macrosteps(Queueing):
         if self._gate & INACTIVE:
             raise self._not_active()
         extras = self._more
-        extras.owner = anyio.get_current_task().id
+        extras.owner = task_id()
         if self._gate & DONE or (bind is None and signal.is_internal and not isinstance(signal, _Trusted)):
             return self._not_taken(signal, "unhandled", ("", ""))
         if signal.name == SAVE:
@@ -168,7 +166,7 @@ class Macrosteps(Queueing):
     async def _carry_on(self, micro: Micro, context: dict[str, Any], signal: Signal) -> TransitionResult:
         """The rest of a macrostep that began the short way, when its actions raised events."""
         extras = self._more
-        extras.owner = anyio.get_current_task().id
+        extras.owner = task_id()
         work = self._work(signal, None)
         work.context = context
         work.arcs.extend(arc.index for arc in micro.arcs)

@@ -20,7 +20,7 @@ from orca.statemachine.engine.types import EMPTY_PAYLOAD
 from orca.statemachine.runtime._base import BUSY, INACTIVE, MachineBase
 from orca.statemachine.runtime._extras import Extras
 from orca.statemachine.runtime.bus import BusError, Event, EventType, type_name
-from orca.statemachine.runtime.timers import spawn
+from orca.statemachine.runtime.timers import spawn, task_id
 from orca.statemachine.runtime.types import (
     MachineNotActiveError,
     ReentrantSendError,
@@ -154,7 +154,7 @@ class Queueing(MachineBase):
         """Whether the caller is an action of the running macrostep."""
         owner = self._extras.owner if self._extras is not None else None
         # Without an owner a handler is being called at this moment, in this thread: nobody else can be here.
-        return owner is None or owner == anyio.get_current_task().id
+        return owner is None or owner == task_id()
 
     def _enqueue(self, signal: Signal, *, own: bool = False, bind: Mapping[str, Any] | None = None) -> Ticket:
         if self._queue is None:
@@ -230,7 +230,10 @@ class Queueing(MachineBase):
         try:
             return await self._macro(signal, bind)
         finally:
-            await self._release()
+            if self._queue:
+                await self._release()
+            else:
+                self._idle()
 
     async def _release(self) -> None:
         """Pass the turn on, or end it; called by who has it."""
@@ -243,6 +246,9 @@ class Queueing(MachineBase):
                 return
             with anyio.CancelScope(shield=True):
                 await self._serve(ticket)
+        self._idle()
+
+    def _idle(self) -> None:
         if self._extras is not None:
             self._extras.owner = None
         self._gate &= ~BUSY
@@ -281,7 +287,7 @@ class Queueing(MachineBase):
             return None  # ``lambda: machine.send("X")``: the event is queued, that is all
         if inspect.isawaitable(value):
             extras = self._more
-            before, extras.owner = extras.owner, anyio.get_current_task().id
+            before, extras.owner = extras.owner, task_id()
             try:
                 value = await value
             finally:

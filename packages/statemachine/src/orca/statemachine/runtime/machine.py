@@ -16,6 +16,7 @@ from orca.statemachine.runtime._macro import Plans
 from orca.statemachine.runtime.bus import EventType
 from orca.statemachine.runtime.decide import decide
 from orca.statemachine.runtime.persistence import check_run_id
+from orca.statemachine.runtime.timers import task_id
 from orca.statemachine.runtime.types import MissingHandlerError, StateValue
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ class OrcaMachine(Durable):
         asked = frozenset(handlers.guards) if handlers is not None else frozenset[str]()
         work = Work(plan, Snapshot((), self.context, (), "new"), START, asked)
         self._gate = (self._gate | BUSY) & ~INACTIVE
-        extras.owner = anyio.get_current_task().id
+        extras.owner = task_id()
         extras.effects = 0
         try:
             await self._drive(work, self._engine.start(work))

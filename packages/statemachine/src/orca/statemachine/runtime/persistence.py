@@ -26,7 +26,9 @@ __all__ = [
     "PersistenceAdapter",
     "check_run_id",
     "decode",
+    "dumps",
     "encode",
+    "sealed",
 ]
 
 log = logging.getLogger(__name__)
@@ -114,7 +116,11 @@ def encode(snapshot: Mapping[str, Any]) -> str:
         TypeError: It holds a value that is not JSON.
         ValueError: It holds a number that is not finite.
     """
-    text = dumps(snapshot)
+    return sealed(dumps(snapshot))
+
+
+def sealed(text: str) -> str:
+    """A JSON object with its checksum as its last member."""
     return f'{text[:-1]}{_MARK}{_checksum(text)}"}}'
 
 

@@ -2,11 +2,18 @@
 
 One thread writes. It takes everything that waits, commits once and wakes every waiting machine, so that a hundred
 busy machines share the price of one sync. Each machine goes on only when its own snapshot is on disk.
+
+    orca_runs      the newest snapshot of each run
+    orca_recent    journal entries in the order of their arrival ── every `RECENT_MAX` entries ──> orca_journal
+
+A journal that is sorted by run has a page for each busy run, all of which every commit would write again: four times
+the price of the whole commit. So entries are appended first and sorted in later, many of one run at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import queue
 import sqlite3
@@ -29,6 +36,8 @@ BATCH_MAX: Final = 1_000
 """How many saves one commit takes: more make a commit no cheaper, and the first would wait for the last."""
 CHUNK: Final = 64
 """How many runs one statement saves: SQLite allows 999 values in its oldest builds, and a run takes four."""
+RECENT_MAX: Final = 4_000
+"""How many journal entries wait to be sorted in: enough that a page takes many, few enough to read them all."""
 _BUSY_TIMEOUT_S: Final = 10.0
 """How long to wait for another process that writes to the file."""
 
@@ -39,6 +48,18 @@ CREATE TABLE IF NOT EXISTS orca_runs (
 CREATE TABLE IF NOT EXISTS orca_journal (
     run_id TEXT NOT NULL, sequence INTEGER NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (run_id, sequence)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS orca_recent (
+    number INTEGER PRIMARY KEY, run_id TEXT NOT NULL, sequence INTEGER NOT NULL, entry TEXT NOT NULL
+);
+"""
+_SORT_IN: Final = """
+INSERT OR REPLACE INTO orca_journal (run_id, sequence, entry)
+SELECT run_id, sequence, entry FROM orca_recent ORDER BY run_id, sequence, number
+"""
+_JOURNAL: Final = """
+SELECT sequence, entry FROM orca_journal WHERE run_id = ?1
+UNION ALL SELECT sequence, entry FROM orca_recent WHERE run_id = ?1
+ORDER BY sequence
 """
 
 
@@ -57,19 +78,36 @@ class StoreClosedError(StoreError):
 class _Job:
     """One save that waits for its commit."""
 
-    __slots__ = ("entry", "error", "finished", "loop", "machine", "run_id", "sequence", "text", "written")
+    __slots__ = (
+        "entry",
+        "error",
+        "finished",
+        "loop",
+        "machine",
+        "run_id",
+        "sequence",
+        "text",
+        "waiting",
+        "written",
+    )
 
-    def __init__(self, run_id: str, snapshot: Mapping[str, Any], entry: Mapping[str, Any] | None) -> None:
+    def __init__(self, run_id: str, sequence: int, machine: str, text: str, entry: str | None) -> None:
         self.run_id = run_id
-        self.sequence = int(snapshot.get("sequence") or 0)
-        self.machine = str(snapshot.get("machine", ""))
-        self.text = encode(snapshot)
-        self.entry = None if entry is None else dumps(entry)
+        self.sequence = sequence
+        self.machine = machine
+        self.text = text
+        self.entry = entry
         self.error: Exception | None = None
         self.written = False
         self.finished: Callable[[], object] | None = None
-        """Called when it is written; in the thread of ``loop`` where there is one."""
+        """Called by the writing thread when it is written, where no asyncio loop waits."""
         self.loop: asyncio.AbstractEventLoop | None = None
+        self.waiting: asyncio.Future[None] | None = None
+
+
+def _job_of(run_id: str, snapshot: Mapping[str, Any], entry: Mapping[str, Any] | None) -> _Job:
+    sequence, machine = int(snapshot.get("sequence") or 0), str(snapshot.get("machine", ""))
+    return _Job(run_id, sequence, machine, encode(snapshot), None if entry is None else dumps(entry))
 
 
 class SQLiteStore:
@@ -100,10 +138,12 @@ class SQLiteStore:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
+        self._recent = 0
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._reader = self._connect()
             self._reader.executescript(_SCHEMA)
+            self._recent = int(self._reader.execute("SELECT count(*) FROM orca_recent").fetchone()[0])
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path} cannot be opened: {error}") from error
         self._path.chmod(0o600)
@@ -127,7 +167,7 @@ class SQLiteStore:
             ConcurrentUpdateError: The stored sequence number is not the one before the snapshot's.
             StoreError: It could not be written.
         """
-        job = _Job(check_run_id(run_id), snapshot, None)
+        job = _job_of(check_run_id(run_id), snapshot, None)
         finished = threading.Event()
         job.finished = finished.set
         self._submit(job)
@@ -144,33 +184,33 @@ class SQLiteStore:
             ConcurrentUpdateError: As for `save`.
             StoreError: As for `save`.
         """
-        job = _Job(run_id, snapshot, entry)
-        if sniffio.current_async_library() == "asyncio":
-            await self._commit_asyncio(job)
-        else:
+        await self._commit(_job_of(run_id, snapshot, entry))
+
+    async def commit_text(self, run_id: str, sequence: int, machine: str, text: str, entry: str) -> None:
+        """`commit` for a caller that has made the JSON itself; raises the same."""
+        await self._commit(_Job(run_id, sequence, machine, text, entry))
+
+    async def _commit(self, job: _Job) -> None:
+        if sniffio.current_async_library() != "asyncio":
             await self._commit_trio(job)
+        else:
+            loop = job.loop = asyncio.get_running_loop()
+            job.waiting = loop.create_future()
+            self._submit(job)
+            try:
+                await job.waiting
+            except asyncio.CancelledError:
+                await self._commit_cancelled(job, loop)
         if job.error is not None:
             raise job.error
 
-    async def _commit_asyncio(self, job: _Job) -> None:
-        loop = job.loop = asyncio.get_running_loop()
-        cancelled = False
-        waiting: asyncio.Future[None] = loop.create_future()
-
-        def finish() -> None:
-            if not waiting.done():
-                waiting.set_result(None)
-
-        job.finished = finish
-        self._submit(job)
+    async def _commit_cancelled(self, job: _Job, loop: asyncio.AbstractEventLoop) -> None:
+        """A commit cannot be taken back: it is waited for, and the cancellation follows after it."""
         while not job.written:
-            try:
-                await waiting
-            except asyncio.CancelledError:  # noqa: PERF203
-                # The commit cannot be taken back: it is waited for, and the cancellation follows after it.
-                cancelled = True
-                waiting = loop.create_future()
-        task = asyncio.current_task() if cancelled else None
+            job.waiting = loop.create_future()
+            with contextlib.suppress(asyncio.CancelledError):
+                await job.waiting
+        task = asyncio.current_task()
         if task is not None:
             task.cancel()
 
@@ -223,7 +263,12 @@ class SQLiteStore:
             connection.execute("BEGIN IMMEDIATE")
             for start in range(0, len(batch), CHUNK):
                 self._write_chunk(connection, batch[start : start + CHUNK])
+            if self._recent >= RECENT_MAX:
+                connection.execute(_SORT_IN)
+                connection.execute("DELETE FROM orca_recent")
             connection.execute("COMMIT")
+            if self._recent >= RECENT_MAX:
+                self._recent = 0
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -243,7 +288,9 @@ class SQLiteStore:
         if entries:
             rows = ",".join(["(?,?,?)"] * len(entries))
             values = [value for job in entries for value in (job.run_id, job.sequence, job.entry)]
-            connection.execute(f"INSERT INTO orca_journal (run_id, sequence, entry) VALUES {rows}", values)  # noqa: S608
+            # Only question marks are put together here; every value is bound.
+            connection.execute(f"INSERT INTO orca_recent (run_id, sequence, entry) VALUES {rows}", values)  # noqa: S608
+            self._recent += len(entries)
 
     def _write_one(self, connection: sqlite3.Connection, job: _Job) -> bool:
         if _upsert(connection, [job]):
@@ -283,10 +330,7 @@ class SQLiteStore:
 
     def journal(self, run_id: str) -> list[dict[str, Any]]:
         """What happened in a run, in order: each entry with its ``sequence``."""
-        rows = self._rows(
-            "SELECT sequence, entry FROM orca_journal WHERE run_id = ? ORDER BY sequence",
-            check_run_id(run_id),
-        )
+        rows = self._rows(_JOURNAL, check_run_id(run_id))
         return [{"sequence": number, **cast("dict[str, Any]", json.loads(entry))} for number, entry in rows]
 
     def close(self) -> None:
@@ -337,5 +381,9 @@ def _finish(batch: list[_Job]) -> None:
 def _finish_all(jobs: list[_Job]) -> None:
     for job in jobs:
         job.written = True
-        if job.finished is not None:
+        waiting = job.waiting
+        if waiting is not None:
+            if not waiting.done():
+                waiting.set_result(None)
+        elif job.finished is not None:
             job.finished()

@@ -21,7 +21,7 @@ from orca.common.clock import Clock, SystemClock
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-__all__ = ["SYSTEM_CLOCK", "Timer", "Timers", "spawn", "timers_for"]
+__all__ = ["SYSTEM_CLOCK", "Timer", "Timers", "spawn", "task_id", "timers_for"]
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +164,13 @@ def timers_for(clock: Clock) -> Timers:
     if found is None:
         found = by_clock[clock] = Timers(clock)
     return found
+
+
+def task_id() -> int:
+    """What tells the running task from all others that exist; anyio's own answer costs five times as much."""
+    if sniffio.current_async_library() == "asyncio":
+        return id(asyncio.current_task())
+    return anyio.get_current_task().id
 
 
 _tasks: set[asyncio.Task[None]] = set()
