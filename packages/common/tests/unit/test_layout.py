@@ -103,6 +103,13 @@ def test_nothing_overlaps_and_every_way_ends_at_its_nodes(graph, direction) -> N
     assert all(route.path().startswith("M") for route in drawing.edges)
 
 
+def test_loops_higher_than_their_container_keep_inside_its_layer() -> None:
+    sides = Padding(8, 22, 8, 8)
+    nodes = [Node("n0", 10, 10, None, sides), Node("n1", 10, 10, None, sides), Node("n2", 10, 10, "n1", sides)]
+    edges = [Edge("n0", "n0", 120, 26), Edge("n0", "n1"), Edge("n1", "n1", 120, 26)]
+    check(nodes, edges, arrange(nodes, edges, direction="right"))
+
+
 def test_an_empty_drawing_has_no_size() -> None:
     assert arrange([], []) == Layout(0.0, 0.0, {}, ())
 

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from pydantic import BaseModel
 
@@ -104,7 +105,7 @@ class Tree(TypedDict):
         (tuple[float, ...], ResultKind.ARRAY),
         (Sequence[int], ResultKind.ARRAY),
         (np.ndarray, ResultKind.ARRAY),
-        (np.typing.NDArray[np.float64], ResultKind.ARRAY),
+        (npt.NDArray[np.float64], ResultKind.ARRAY),
         (array, ResultKind.ARRAY),
         (ArrayResult, ResultKind.ARRAY),
         (dict, ResultKind.STRUCT),

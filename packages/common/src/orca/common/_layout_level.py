@@ -178,7 +178,8 @@ class _Drawing:
         """The y of a node: containers hang from the top of their layer, others stand in its middle."""
         rank = self.ranks[node]
         if node < len(self.items) and self.items[node].is_container:
-            return self.tops[rank]
+            item = self.items[node]  # its loops stand around its middle: they must not reach above the layer
+            return self.tops[rank] + max(0.0, (item.loops_height - item.height) / 2)
         height = self.items[node].height if node < len(self.items) else self.heights[node]
         return (self.tops[rank] + self.bottoms[rank] - height) / 2
 
