@@ -14,7 +14,6 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import nox
-from nox.command import CommandFailed
 from nox.project import dependency_groups, load_toml
 
 ROOT = Path(__file__).parent.resolve()
@@ -273,33 +272,27 @@ def examples(session: nox.Session) -> None:
 
 
 @nox.session(python=PYTHONS[0])
-def lowest(session: nox.Session) -> None:
-    """All suites with the oldest dependencies that the packages admit."""
-    _resolved(session, "lowest-direct")
+@nox.parametrize("package", ids(PACKAGES))
+def lowest(session: nox.Session, package: str) -> None:
+    """A package's suite with the oldest dependencies that it admits."""
+    _resolved(session, package, "lowest-direct")
 
 
 @nox.session(python=PYTHONS[-1])
-def newest(session: nox.Session) -> None:
-    """All suites with the newest dependencies, the lock left aside."""
-    _resolved(session, "highest")
+@nox.parametrize("package", ids(PACKAGES))
+def newest(session: nox.Session, package: str) -> None:
+    """A package's suite with the newest dependencies, the lock left aside."""
+    _resolved(session, package, "highest")
 
 
-def _resolved(session: nox.Session, resolution: str) -> None:
+def _resolved(session: nox.Session, package: str, resolution: str) -> None:
     session.install("-q", "uv")
-    folders = [f"-e./packages/{package}{extras_of(package)}" for package in PACKAGES]
+    folders = [f"-e./packages/{name}" for name in closure(package)[1:]]
+    requirements = [f"-e./packages/{package}{extras_of(package)}", *folders, *group("test", package)]
     target = session.virtualenv.location + ("/bin/python")
-    requirements = [*folders, *group("test", *PACKAGES)]
     session.run("uv", "pip", "install", "-q", "--python", target, "--resolution", resolution, *requirements)
     session.run("uv", "pip", "freeze", "--python", target)
-    # One run each: support modules of two packages may bear one name. All of them, also when one fails.
-    failed: list[str] = []
-    for package in PACKAGES:
-        try:
-            pytest(session, f"packages/{package}/tests")
-        except CommandFailed:
-            failed.append(package)
-    if failed:
-        session.error(f"failed with {resolution} dependencies: {', '.join(failed)}")
+    _package_tests(session, package)
 
 
 @nox.session(python=HOME)

@@ -105,7 +105,11 @@ def test_nothing_overlaps_and_every_way_ends_at_its_nodes(graph, direction) -> N
 
 def test_loops_higher_than_their_container_keep_inside_its_layer() -> None:
     sides = Padding(8, 22, 8, 8)
-    nodes = [Node("n0", 10, 10, None, sides), Node("n1", 10, 10, None, sides), Node("n2", 10, 10, "n1", sides)]
+    nodes = [
+        Node("n0", 10, 10, None, sides),
+        Node("n1", 10, 10, None, sides),
+        Node("n2", 10, 10, "n1", sides),
+    ]
     edges = [Edge("n0", "n0", 120, 26), Edge("n0", "n1"), Edge("n1", "n1", 120, 26)]
     check(nodes, edges, arrange(nodes, edges, direction="right"))
 
