@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[4]
-PACKAGES = {"xstate": "5.33.3", "@viz-js/viz": "3.12.0"}
+PACKAGES = {"xstate": "5.33.3", "@viz-js/viz": "3.12.0", "typescript": "5.9.3"}
 INSTALL_S_MAX = 300
 RUN_S_MAX = 120
 
@@ -64,3 +64,16 @@ def run_module(folder: Path, name: str, text: str) -> str:
     )
     assert result.returncode == 0, result.stderr[-3000:]
     return result.stdout
+
+
+def compile_typescript(folder: Path, name: str) -> None:
+    """Compile a strict module to JavaScript beside it; every complaint of the compiler is a failure."""
+    compiler = installed() / "node_modules" / "typescript" / "bin" / "tsc"
+    options = {"strict": True, "target": "es2022", "module": "es2022", "types": []}
+    config = folder / "tsconfig.json"
+    config.write_text(json.dumps({"compilerOptions": options, "files": [name]}), "utf-8")
+    command = ["node", str(compiler), "--project", str(config)]
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=RUN_S_MAX, check=False, cwd=folder
+    )
+    assert result.returncode == 0, result.stdout[-3000:]

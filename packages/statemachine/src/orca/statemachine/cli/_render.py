@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads it
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
@@ -12,10 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orca.statemachine.model import Document, MachineDef
+    from orca.statemachine.tables import DecisionTableDef
 
-__all__ = ["FORMATS", "add"]
+__all__ = ["FORMATS", "TABLE_FORMATS", "add"]
+
+Item = TypeVar("Item", "MachineDef", "DecisionTableDef")
 
 FORMATS: Final = ("svg", "mermaid", "dot", "xstate", "xstate-module", "scxml")
+TABLE_FORMATS: Final = ("python", "typescript", "json")
+"""What decision tables are written as."""
 
 
 def add(app: typer.Typer) -> None:
@@ -26,9 +31,15 @@ def add(app: typer.Typer) -> None:
 def render(
     path: Annotated[Path | None, typer.Argument(help="A file, or - for standard input.")] = None,
     *,
-    to: Annotated[str, typer.Option("--to", "-t", help=f"One of {', '.join(FORMATS)}.")] = "",
+    to: Annotated[
+        str, typer.Option("--to", "-t", help=f"One of {', '.join((*FORMATS, *TABLE_FORMATS))}.")
+    ] = "",
     machine: Annotated[
         str | None, typer.Option("--machine", "-m", help="Which machine; the first one, in Mermaid all.")
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option("--table", help="Which decision table; all, for python, typescript and json."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write; its ending tells the format.")
@@ -38,7 +49,7 @@ def render(
     ] = None,
     direction: Annotated[str, typer.Option("--direction", help="down or right, for svg.")] = "down",
 ) -> int:
-    """Draw a machine, or write it for another engine.
+    """Draw a machine, or write it for another engine, or decision tables for another program.
 
     Exit codes: 0 done, 1 the text has errors, 2 wrong usage.
     """
@@ -46,17 +57,22 @@ def render(
     from orca.statemachine.cli._inputs import one_input  # noqa: PLC0415
     from orca.statemachine.loading import parse_document  # noqa: PLC0415
 
-    wanted = to or _format_of(output)
-    if wanted not in FORMATS:
-        raise UsageError(f"`{wanted}` is not a format", hint=f"--to {' | '.join(FORMATS)}")
+    item = one_input(path)
+    document = parse_document(item.text, item.name, notation=item.notation)
+    wanted = to or _format_of(output, document)
+    if wanted not in {*FORMATS, *TABLE_FORMATS}:
+        hint = f"--to {' | '.join((*FORMATS, *TABLE_FORMATS))}"
+        raise UsageError(f"`{wanted}` is not a format", hint=hint)
     if direction not in {"down", "right"}:
         raise UsageError(f"`{direction}` is not a direction", hint="--direction down or --direction right")
-    item = one_input(path)
-    chosen = _chosen(parse_document(item.text, item.name, notation=item.notation), machine, item.name)
-    unknown = [name for name in active or () if chosen[0].find(name) is None]
-    if unknown:
-        raise UsageError(f"`{unknown[0]}` is not a state of `{chosen[0].name}`")
-    text = _text(chosen, wanted, active or (), direction)
+    if wanted in TABLE_FORMATS:
+        text = _tables_text(_one_of("decision table", document.tables, table, item.name), wanted)
+    else:
+        chosen = _one_of("machine", document.machines, machine, item.name)
+        unknown = [name for name in active or () if chosen[0].find(name) is None]
+        if unknown:
+            raise UsageError(f"`{unknown[0]}` is not a state of `{chosen[0].name}`")
+        text = _text(chosen, wanted, active or (), direction)
     if output is None:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
     else:
@@ -74,22 +90,36 @@ _ENDINGS: Final = {
     ".mjs": "xstate-module",
     ".js": "xstate-module",
     ".scxml": "scxml",
+    ".py": "python",
+    ".ts": "typescript",
 }
 
 
-def _format_of(output: Path | None) -> str:
-    """The format that the ending of a file name asks for; Mermaid for a terminal."""
+def _format_of(output: Path | None, document: Document) -> str:
+    """The format that the ending of a file name asks for; for a terminal Mermaid, or JSON for tables alone."""
+    if not document.machines and (output is None or output.suffix == ".json"):
+        return "json"
     return "mermaid" if output is None else _ENDINGS.get(output.suffix, output.suffix)
 
 
-def _chosen(document: Document, name: str | None, file: str) -> list[MachineDef]:
+def _one_of(what: str, items: Sequence[Item], name: str | None, file: str) -> list[Item]:
     from orca.common.errors import UsageError  # noqa: PLC0415
 
-    found = [item for item in document.machines if name in {None, item.name}]
+    found = [item for item in items if name in {None, item.name}]
     if not found:
-        names = ", ".join(item.name for item in document.machines) or "none"
-        raise UsageError(f"there is no machine `{name or ''}` in {file}", hint=f"it has {names}")
+        names = ", ".join(item.name for item in items) or "none"
+        raise UsageError(f"there is no {what} `{name or ''}` in {file}", hint=f"it has {names}")
     return found
+
+
+def _tables_text(tables: Sequence[DecisionTableDef], wanted: str) -> str:
+    from orca.statemachine.outputs import decision_tables  # noqa: PLC0415
+
+    if wanted == "json":
+        return decision_tables.tables_to_json(tables)
+    if wanted == "python":
+        return decision_tables.tables_to_python(tables)
+    return decision_tables.tables_to_typescript(tables)
 
 
 def _text(machines: Sequence[MachineDef], wanted: str, active: Sequence[str], direction: str) -> str:
