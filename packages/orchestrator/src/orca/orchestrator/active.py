@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 from orca.orchestrator.execution import RunState, Status
 from orca.orchestrator.lookback import may_feed
+from orca.orchestrator.store.codec import decode_value
+from orca.orchestrator.store.records import StoredValue
+from orca.orchestrator.wireform import result_message, window_message
+from orca.processor import convert
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
+    from orca.orchestrator.model import WindowTypeRef
     from orca.orchestrator.registry import PlanInfo
     from orca.orchestrator.store.records import Completion, FailedAttempt, NodeRecord, PendingRun
     from orca.processor import wire
@@ -25,7 +30,7 @@ class ActiveRun:
         run: What the store says of it.
         info: Its plan.
         state: The kernel's state.
-        window: The window for the wire.
+        kind: The window's type.
         values: Results that dependents still need, by node.
         queued_ns: When each node became ready.
         unrecorded: Nodes whose end is not on disk yet.
@@ -37,11 +42,13 @@ class ActiveRun:
     """
 
     __slots__ = (
+        "_window",
         "attempts",
         "completion",
         "dirty",
         "flushing",
         "info",
+        "kind",
         "nodes",
         "queued_ns",
         "run",
@@ -49,15 +56,15 @@ class ActiveRun:
         "timers",
         "unrecorded",
         "values",
-        "window",
     )
 
-    def __init__(self, run: PendingRun, info: PlanInfo, state: RunState, window: wire.Window) -> None:
+    def __init__(self, run: PendingRun, info: PlanInfo, state: RunState, kind: WindowTypeRef) -> None:
         self.run = run
         self.info = info
         self.state = state
-        self.window = window
-        self.values: dict[int, wire.Result] = {}
+        self.kind = kind
+        self.values: dict[int, wire.Result | StoredValue] = {}
+        self._window: wire.Window | None = None
         self.queued_ns = [0] * len(info.plan.nodes)
         self.unrecorded = {index for index, status in enumerate(state.statuses) if not status.final}
         self.nodes: list[NodeRecord] = []
@@ -66,6 +73,26 @@ class ActiveRun:
         self.timers: dict[int, asyncio.TimerHandle] = {}
         self.flushing = 0
         self.dirty = False
+
+    @property
+    def window(self) -> wire.Window:
+        """The window for the wire, made when it is asked for."""
+        if self._window is None:
+            run = self.run
+            self._window = window_message(self.kind, run.span, origin=run.origin, metadata=run.metadata)
+        return self._window
+
+    def result(self, node: int) -> wire.Result:
+        """A node's result for the wire."""
+        found = self.values[node]
+        if isinstance(found, StoredValue):
+            found = self.values[node] = result_message(found)
+        return found
+
+    def value(self, node: int) -> object:
+        """A node's result for a function in this process."""
+        found = self.values[node]
+        return decode_value(found) if isinstance(found, StoredValue) else convert.result_value(found)
 
     def cancel_timers(self) -> None:
         """Stop all back-offs."""

@@ -34,21 +34,47 @@ class Call:
         nodes: What was sent.
         address: Where to.
         sent_ns: When.
+        exec_id: Names it to the worker.
         open: Nodes without a result.
-        task: Reads the stream.
+        task: Reads the stream, or runs the algorithms when they are inside this process.
         stream: The gRPC call.
+        thread: The thread that runs its algorithms inside this process, 0 when none does.
+        inside: It is run inside this process, in a lane.
+        stop: Ends what a task's end does not.
+        cancelled: Somebody has ended it.
     """
 
-    __slots__ = ("_started", "_timer", "active", "address", "nodes", "open", "sent_ns", "stream", "task")
+    __slots__ = (
+        "_started",
+        "_timer",
+        "active",
+        "address",
+        "cancelled",
+        "exec_id",
+        "inside",
+        "nodes",
+        "open",
+        "sent_ns",
+        "stop",
+        "stream",
+        "task",
+        "thread",
+    )
 
-    def __init__(self, active: ActiveRun, nodes: tuple[int, ...], address: str, sent_ns: int) -> None:
+    def __init__(
+        self, active: ActiveRun, nodes: tuple[int, ...], address: str, sent_ns: int, *, exec_id: str = ""
+    ) -> None:
         self.active = active
         self.nodes = nodes
         self.address = address
         self.sent_ns = sent_ns
+        self.exec_id = exec_id
         self.open: set[int] = set(nodes)
         self.task: asyncio.Task[None] | None = None
         self.stream: Any = None
+        self.thread = 0
+        self.inside = self.cancelled = False
+        self.stop: Callable[[], object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._started: dict[int, float] = {}
 
@@ -76,6 +102,14 @@ class Call:
         """Stop watching."""
         if self._timer is not None:
             self._timer.cancel()
+
+    def cancel(self) -> None:
+        """End it; what it still brings belongs to no attempt."""
+        self.cancelled = True
+        if self.task is not None and self.task is not asyncio.current_task():
+            self.task.cancel()
+        if self.stop is not None:
+            self.stop()
 
     def started(self, node: int) -> None:
         """Note the start of what waited for ``node`` in this call."""

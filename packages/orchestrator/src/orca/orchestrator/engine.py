@@ -25,6 +25,7 @@ from orca.orchestrator.execution import (
     RetryLater,
     Status,
     Succeeded,
+    SucceededAll,
 )
 from orca.orchestrator.model import WindowSpan
 from orca.orchestrator.store.records import (
@@ -37,7 +38,6 @@ from orca.orchestrator.store.records import (
     NodeRecord,
     PendingRun,
 )
-from orca.orchestrator.wireform import result_message, window_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -195,17 +195,15 @@ class Engine:
                 done[position[stored.algorithm_id]] = Status(stored.status)
         state, effects = execution.begin(info.plan, done)
         kind = self.store.window_type(run.type_id)
-        span = run.span
-        window = window_message(kind, span, origin=run.origin, metadata=run.metadata)
-        active = ActiveRun(run, info, state, window)
+        active = ActiveRun(run, info, state, kind)
         self._type_ids[kind] = run.type_id
         for stored in run.done:
             node = position.get(stored.algorithm_id)
             if node is not None and stored.value is not None and info.plan.nodes[node].downstream:
-                active.values[node] = result_message(stored.value)
+                active.values[node] = stored.value
         self.index.add(active)
         if self.bus.wanted:
-            self.bus.publish("run", {"run_id": run.run_id, "window_id": span.id, "state": "started"})
+            self.bus.publish("run", {"run_id": run.run_id, "window_id": run.span.id, "state": "started"})
         self._carry_out(active, effects)
 
     def step(self, active: ActiveRun, event: Event) -> None:
@@ -312,6 +310,19 @@ class Engine:
             active.values[node] = result
         self._record(active, node, Status.SUCCEEDED, value=value, attempt=attempt)
         self.step(active, Succeeded(node))
+
+    def succeeded_all(
+        self, active: ActiveRun, values: Sequence[tuple[int, StoredValue]], attempt: Attempt
+    ) -> None:
+        """Results of several nodes are here, in an order in which they ran."""
+        plan, state = active.info.plan, active.state
+        taken = [entry for entry in values if state.statuses[entry[0]] is Status.RUNNING]
+        nodes = tuple([node for node, _ in taken])
+        for node, value in taken:
+            if plan.nodes[node].downstream:
+                active.values[node] = value
+            self._record(active, node, Status.SUCCEEDED, value=value, attempt=attempt)
+        self.step(active, SucceededAll(nodes))
 
     def failed(
         self, active: ActiveRun, node: int, cause: str, *, error: str, attempt: Attempt, retry: bool = True

@@ -36,6 +36,7 @@ __all__ = [
     "Sent",
     "Status",
     "Succeeded",
+    "SucceededAll",
     "advance",
     "begin",
     "group",
@@ -124,6 +125,16 @@ class Succeeded:
 
 
 @dataclass(frozen=True, slots=True)
+class SucceededAll:
+    """Results of several nodes arrived at once, in an order in which they can have run.
+
+    The same as one `Succeeded` for each, in one step: chains that run in this process end so.
+    """
+
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """A node's body failed, or ran out of time."""
 
@@ -158,7 +169,7 @@ class Cancelled:
     cause: str = "cancelled"
 
 
-Event = Sent | Succeeded | Failed | Lost | RetryDue | Cancelled
+Event = Sent | Succeeded | SucceededAll | Failed | Lost | RetryDue | Cancelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +224,12 @@ class _Draft:
         self.open = state.open
         self.ready: list[int] = []
         self.effects: list[Effect] = []
+
+    def succeed(self, node: int) -> None:
+        """Take a result, unless nobody waits for it."""
+        # A node that still waits for another cannot have run: the result belongs to an attempt that was given up.
+        if self.statuses[node] < Status.SUCCEEDED and self.waiting[node] == 0:
+            self.finish(node, Status.SUCCEEDED)
 
     def finish(self, node: int, status: Status, cause: str = "") -> None:
         """Make a node final and let its dependents go on, or skip them."""
@@ -307,9 +324,10 @@ def advance(
     """
     draft = _Draft(plan, state)
     if isinstance(event, Succeeded):
-        # A node that still waits for another cannot have run: the result belongs to an attempt that was given up.
-        if not draft.statuses[event.node].final and draft.waiting[event.node] == 0:
-            draft.finish(event.node, Status.SUCCEEDED)
+        draft.succeed(event.node)
+    elif isinstance(event, SucceededAll):
+        for node in event.nodes:
+            draft.succeed(node)
     elif isinstance(event, Sent):
         for node in event.nodes:
             if not draft.statuses[node].final:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import logging
 import secrets
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -25,7 +26,7 @@ from orca.orchestrator.security import channel_credentials, dial_target
 from orca.processor import wire
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from orca.orchestrator.active import ActiveRun
     from orca.orchestrator.engine import Engine
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from orca.orchestrator.settings import CoreSettings
     from orca.orchestrator.store.records import InstanceRow, ProcessorRow
 
-__all__ = ["Instance", "Link", "Links", "LocalInstance", "LocalRunner"]
+__all__ = ["Instance", "Link", "Links"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,23 +60,6 @@ _FINAL = (
 )
 
 
-class LocalRunner(Protocol):
-    """What runs algorithms in this process; the processor package's engine is one."""
-
-    async def execute(
-        self,
-        request: wire.ExecutionRequest,
-        metadata: Mapping[str, str],
-        write: Callable[[bytes], Awaitable[Any]],
-    ) -> None:
-        """Run one call and write each answer's bytes."""
-        ...
-
-    def close(self) -> None:
-        """End its threads."""
-        ...
-
-
 class Instance:
     """One address of a processor.
 
@@ -89,19 +73,28 @@ class Instance:
     """
 
     def __init__(self, row: InstanceRow, link: Link) -> None:
-        self.address = row.address
-        self.features = features_of(row.features)
+        self.prepare(row.address, features_of(row.features), link)
         self.seen_ns = row.seen_ns
-        self.state = "connecting"
-        self.detail = ""
-        self.calls: set[Call] = set()
-        self.lost_since = 0.0
         self._missed = 0
-        self._link = link
         self._poke = asyncio.Event()
         self._channel: grpc.aio.Channel | None = None
         self.execute: Any = None
         self._watch = asyncio.get_running_loop().create_task(self._keep())
+
+    def prepare(self, address: str, features: frozenset[str], link: Link) -> None:
+        """What every kind of instance has."""
+        self.address = address
+        self.features = features
+        self.seen_ns = link.engine.now_ns()
+        self.state = "connecting"
+        self.detail = ""
+        self.calls: set[Call] = set()
+        self.lost_since = 0.0
+        self._link = link
+
+    def take(self, call: Call) -> bool:  # noqa: ARG002 - for those that can
+        """Run a call without a message, if this instance can; it then tells the link when it is over."""
+        return False
 
     @property
     def room(self) -> int:
@@ -187,8 +180,7 @@ class Instance:
         for call in list(self.calls):
             nodes = tuple(call.open)
             call.open.clear()
-            if call.task is not None:
-                call.task.cancel()
+            call.cancel()
             if nodes:
                 self._link.engine.lost(call.active, nodes, f"{self.address} fell silent", call)
         if self._channel is not None:
@@ -230,44 +222,13 @@ class Instance:
             await self._channel.close()
 
 
-class LocalInstance(Instance):
-    """A processor inside this process: no channel, no health checks, the same calls."""
-
-    def __init__(self, runner: LocalRunner, link: Link) -> None:
-        self.address = "local"
-        self.features = frozenset(wire.FEATURES)
-        self.seen_ns = link.engine.now_ns()
-        self.state = "serving"
-        self.detail = ""
-        self.calls = set()
-        self.lost_since = 0.0
-        self._link = link
-        self._runner = runner
-
-    def poke(self) -> None:
-        """It is always there."""
-
-    async def carry(
-        self, call: Call, request: wire.ExecutionRequest, metadata: tuple[tuple[str, str], ...]
-    ) -> None:
-        """Run one call and take its results as they come."""
-
-        async def write(answer: bytes) -> None:
-            result_of(self._link.engine, call, wire.ExecutionResult.FromString(answer))
-
-        await self._runner.execute(request, dict(metadata), write)
-
-    async def close(self) -> None:
-        """End the threads."""
-        self._runner.close()
-
-
 class Link:
     """All instances of one processor and what waits for them.
 
     Attributes:
         key: The processor.
         instances: By address.
+        over: Is called when a call is over.
     """
 
     def __init__(self, key: ProcessorKey, engine: Engine, settings: CoreSettings) -> None:
@@ -280,6 +241,7 @@ class Link:
         self._order = itertools.count()
         self._running: dict[int, int] = {}
         self._boot = secrets.token_hex(4)
+        self.over: Callable[[], None] = lambda: None
 
     @property
     def waiting(self) -> int:
@@ -368,11 +330,13 @@ class Link:
     def _start(self, instance: Instance, active: ActiveRun, nodes: tuple[int, ...]) -> None:
         self.engine.step(active, Sent(nodes))
         exec_id = f"{active.run.run_id:x}-{self._boot}-{next(self._order):x}"
-        call = Call(active, nodes, instance.address, self.engine.now_ns())
+        call = Call(active, nodes, instance.address, self.engine.now_ns(), exec_id=exec_id)
         for node in nodes:
             algorithm_id = active.info.algorithm_ids[node]
             self._running[algorithm_id] = self._running.get(algorithm_id, 0) + 1
         instance.calls.add(call)
+        if instance.take(call):
+            return
         published = wire.FEATURE_CHAINS not in instance.features
         history = {node: self.engine.history.get((active.run.run_id, node), {}) for node in nodes}
         request = build_request(
@@ -386,7 +350,7 @@ class Link:
             (wire.WINDOW_ID_KEY, str(active.run.span.id)),
             (wire.ATTEMPT_KEY, str(active.state.attempts[call.nodes[0]])),
         )
-        call.watch(self._timed_out)
+        call.watch(self.timed_out)
         try:
             hit("dispatch.before_send")
             await instance.carry(call, request, metadata)
@@ -404,7 +368,7 @@ class Link:
                 text = f"{instance.address} ended the call without a result"
                 self.engine.lost(active, tuple(call.open), text, call)
         finally:
-            self._ended(instance, call)
+            self.ended(instance, call)
 
     def _broken(self, instance: Instance, call: Call, error: grpc.aio.AioRpcError) -> None:
         code, detail = error.code(), error.details() or ""
@@ -420,28 +384,34 @@ class Link:
                 text = f"{instance.address} answered {code.name}: {detail}"
                 self.engine.failed(call.active, node, text, error="", attempt=call, retry=code not in _FINAL)
 
-    def _timed_out(self, call: Call, node: int) -> None:
+    def timed_out(self, call: Call, node: int) -> None:
+        """A node ran longer than it may."""
         timeout_s = call.active.info.plan.nodes[node].definition.options.timeout_s
         call.close_below(node)
         text = f"timed out after {timeout_s:g} s"
         self.engine.failed(call.active, node, text, error='{"kind":"timeout"}', attempt=call)
-        if not call.open and call.stream is not None:
-            call.stream.cancel()
+        if not call.open:
+            if call.stream is not None:
+                call.stream.cancel()
+            elif call.inside:
+                call.cancel()
 
-    def _ended(self, instance: Instance, call: Call) -> None:
+    def ended(self, instance: Instance, call: Call) -> None:
+        """A call is over, whatever came of it."""
         call.unwatch()
         instance.calls.discard(call)
         for node in call.nodes:
             self._running[call.active.info.algorithm_ids[node]] -= 1
         self.pump()
+        self.over()
 
     def drop(self, active: ActiveRun) -> None:
         """Cancel what runs of a run; what is queued is passed over when its turn comes."""
         for instance in self.instances.values():
             for call in list(instance.calls):
-                if call.active is active and call.task is not None:
+                if call.active is active:
                     call.open.clear()
-                    call.task.cancel()
+                    call.cancel()
 
     def told(self, instance: Instance) -> None:
         """An instance changed its state."""
@@ -454,8 +424,7 @@ class Link:
         """Give up all calls and channels."""
         for instance in self.instances.values():
             for call in list(instance.calls):
-                if call.task is not None:
-                    call.task.cancel()
+                call.cancel()
             await instance.close()
 
 
@@ -483,11 +452,12 @@ class Links:
             link = self._links[key] = Link(key, self._engine, self._settings)
         link.revise(row)
 
-    def attach(self, key: ProcessorKey, row: ProcessorRow, runner: LocalRunner) -> None:
-        """Run a processor's calls in this process."""
+    def attach(self, key: ProcessorKey, row: ProcessorRow, make: Callable[[Link], Instance]) -> None:
+        """Run a processor's calls by an instance of the caller's making, without dialling."""
         self.revise(key, replace(row, instances=()))
         link = self._links[key]
-        link.instances["local"] = LocalInstance(runner, link)
+        made = make(link)
+        link.instances[made.address] = made
         link.pump()
 
     def fuses(self, processor: ProcessorKey) -> bool:
@@ -514,16 +484,12 @@ class Links:
 
     async def drain(self, grace_s: float) -> None:
         """Let running calls end for a while."""
-        deadline = self._clock.monotonic() + grace_s
-        while self.calls and self._clock.monotonic() < deadline:
-            tasks = [
-                call.task
-                for link in self._links.values()
-                for entry in link.instances.values()
-                for call in entry.calls
-                if call.task is not None
-            ]
-            await asyncio.wait(tasks, timeout=deadline - self._clock.monotonic())
+        idle = asyncio.Event()
+        for link in self._links.values():
+            link.over = lambda: None if self.calls else idle.set()
+        if self.calls:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(idle.wait(), grace_s)
 
     async def close(self) -> None:
         """Give up all calls and channels."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orca.orchestrator import queries
 from orca.orchestrator.core import Core, EmitOptions
 from orca.orchestrator.execution import Status
+from orca.orchestrator.inline import LocalInstance
 from orca.orchestrator.model import WindowTypeRef
 from orca.orchestrator.process import FolderLock
 from orca.orchestrator.queries import Page, Where
@@ -97,7 +99,8 @@ class LocalCore:
             message = convert.processor_to_wire(spec)
             registration = replace(read_registration(message, self._settings, announced), address="")
             row = await self.core.registry.register(registration, features="[]")
-            self.core.links.attach(registration.processor, row, processor.engine())
+            make = partial(LocalInstance, processor.engine())
+            self.core.links.attach(registration.processor, row, make)
         self.core.engine.wake()
 
     @property

@@ -48,7 +48,7 @@ def build_request(
                 _add_history(execution, entry, rows, active=active, store=store)
             elif entry.node not in inside:
                 dependency = execution.dependencies.add(algorithm=active.info.messages[entry.node])
-                dependency.result.add(result=active.values[entry.node], window=active.window)
+                dependency.result.add(result=active.result(entry.node), window=active.window)
         if published:
             request.algorithms.add().CopyFrom(active.info.messages[node])
     if published:
@@ -90,6 +90,6 @@ def _add_results(request: wire.ExecutionRequest, active: ActiveRun, nodes: Seque
                 known.add(parent)
                 request.algorithm_results.add(
                     algorithm=active.info.messages[parent],
-                    result=active.values[parent],
+                    result=active.result(parent),
                     window=active.window,
                 )
