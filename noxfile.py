@@ -205,6 +205,8 @@ def generate(session: nox.Session) -> None:
     session.run("python", "tests/support/importlinter_config.py", *check)
     for script in sorted(ROOT.glob("packages/*/generate.py")):
         session.run("python", str(script.relative_to(ROOT)), *check)
+    # Last: it reads the code, what is generated included.
+    session.run("python", "tests/support/reference_pages.py", *check)
 
 
 @nox.session(python=HOME)

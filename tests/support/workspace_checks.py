@@ -290,6 +290,7 @@ def check_generated(root: Path) -> list[str]:
     scripts = [
         root / "tests" / "support" / "importlinter_config.py",
         *sorted(root.glob("packages/*/generate.py")),
+        root / "tests" / "support" / "reference_pages.py",
     ]
     for script in scripts:
         done = subprocess.run(

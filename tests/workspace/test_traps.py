@@ -92,6 +92,35 @@ def stale_generated(root: Path) -> None:
     append(root / ".importlinter", "\n# by hand\n")
 
 
+def undocumented_name(root: Path) -> None:
+    path = root / "packages/common/src/orca/common/errors.py"
+    replace(path, '"UsageError"]', '"UsageError", "planted"]')
+    append(path, '\n\ndef planted(size: int = 3) -> None:\n    """Do nothing."""\n')
+
+
+def undocumented_error(root: Path) -> None:
+    code = '\n\nclass Planted(OrcaError):\n    """It was planted."""\n\n    code = "PLANTED"\n'
+    append(root / "packages/common/src/orca/common/errors.py", code)
+
+
+def undocumented_option(root: Path) -> None:
+    replace(root / "packages/orchestra/src/orchestra/sdk/cli.py", '"--quiet"', '"--hushed"')
+
+
+def undocumented_setting(root: Path) -> None:
+    path = root / "packages/orchestrator/src/orca/orchestrator/settings.py"
+    replace(path, "stop_grace_s: float = 5.0", "stop_grace_s: float = 6.0")
+
+
+def undocumented_variable(root: Path) -> None:
+    code = '\nimport os\n\nPLANTED = os.environ.get("ORCA_PLANTED", "")\n'
+    append(root / "packages/common/src/orca/common/errors.py", code)
+
+
+def reference_by_hand(root: Path) -> None:
+    append(root / "docs/reference/codes.md", "\nBy hand.\n")
+
+
 PLANTS: list[tuple[str, Callable[[Path], None]]] = [
     ("namespaces", namespace_init),
     ("layout", untyped),
@@ -115,6 +144,27 @@ def test_a_planted_fault_is_found(copy: Path, check: str, plant: Callable[[Path]
     plant(copy)
     findings = CHECKS[check](copy)
     assert findings, f"{check} did not see {plant.__name__}"
+
+
+REFERENCE = {
+    undocumented_name: "names-common.md",
+    undocumented_error: "codes.md",
+    undocumented_option: "commands.md",
+    undocumented_setting: "settings.md",
+    undocumented_variable: "reads ORCA_PLANTED",
+    reference_by_hand: "codes.md",
+}
+
+
+@pytest.mark.parametrize("plant", REFERENCE, ids=[plant.__name__ for plant in REFERENCE])
+def test_a_stale_reference_page_is_found(copy: Path, plant: Callable[[Path], None]) -> None:
+    plant(copy)
+    done = subprocess.run(
+        [sys.executable, "tests/support/reference_pages.py", "--check"],
+        cwd=copy, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert REFERENCE[plant] in done.stdout + done.stderr
 
 
 def test_every_check_has_a_plant() -> None:

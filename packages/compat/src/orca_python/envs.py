@@ -28,15 +28,25 @@ __all__ = [
 ]
 
 ORCASERVER: str
+"""The core as ``host:port``, or empty."""
 ORCA_CORE: str
+"""The same."""
 HOST: str
+"""The host that the core is told."""
 PORT: str
+"""The port that the processor binds; empty when the system will choose."""
 PROCESSOR_HOST: str
+"""The host that the core is told."""
 PROCESSOR_PORT: int
+"""The port that the processor binds; 0 when the system will choose."""
 PROCESSOR_EXTERNAL_PORT: int
+"""The port that the core is told."""
 PROJECT_NAME: str
+"""``projectName`` of orca.json, or empty."""
 hasConfig: bool  # noqa: N816 - the published name
+"""Whether there is an orca.json."""
 is_production: bool
+"""Whether ``ENV`` is ``production``."""
 
 
 def getenvs(strict: bool = False) -> tuple[bool, str, str, int | None, int | None]:
