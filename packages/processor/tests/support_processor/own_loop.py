@@ -1,7 +1,8 @@
 """Run an async test on a plain loop of its own.
 
 Cores of these tests serve on a loop in another thread. gRPC before 1.7x wakes both loops for one event and lets the
-slower one log a harmless BlockingIOError, which pytest plug-ins for async tests take for a failure.
+slower one log a harmless BlockingIOError, which pytest plug-ins for async tests take for a failure. So they do with
+the late events of loops that earlier tests have closed.
 """
 
 from __future__ import annotations

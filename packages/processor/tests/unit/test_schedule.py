@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from own_loop import own_loop
 from serving import serving
 
 from orca.common.testing import FakeClock
@@ -14,12 +15,6 @@ from orca.processor.schedule import CATCH_UP_MAX, Cron, Every, Schedules, due
 from scripted_core import scripted_core
 
 S = 10**9
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def test_intervals_are_aligned() -> None:
@@ -53,6 +48,7 @@ def test_missed_firings_are_made_up_for_within_a_bound() -> None:
     assert len(due(Cron("* * * * *"), 0, 600 * S, catch_up=3)) == 4
 
 
+@own_loop
 async def test_functions_fire_and_their_windows_are_emitted() -> None:
     clock = FakeClock(start_s=1000.0)
     schedules = Schedules(clock=clock)
@@ -91,6 +87,7 @@ async def test_functions_fire_and_their_windows_are_emitted() -> None:
     assert [task.name for task in schedules.tasks] == ["half", "minute", "broken"]
 
 
+@own_loop
 async def test_a_function_that_is_slower_than_its_interval_catches_up() -> None:
     clock = FakeClock(start_s=1000.0)
     schedules = Schedules(clock=clock)

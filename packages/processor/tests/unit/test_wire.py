@@ -1,21 +1,16 @@
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from own_loop import own_loop
 
 from orca.processor import wire
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def test_every_path_is_unqualified_and_the_removed_calls_are_there() -> None:
@@ -38,8 +33,8 @@ def test_limits_are_equal_on_both_sides() -> None:
         )
 
 
-@pytest.fixture
-async def channel() -> AsyncIterator[grpc.aio.Channel]:
+@asynccontextmanager
+async def served() -> AsyncIterator[grpc.aio.Channel]:
     async def emit(request: Any, context: Any) -> Any:
         return wire.WindowEmitStatus(status=wire.WindowEmitStatus.PROCESSING_TRIGGERED)
 
@@ -58,11 +53,13 @@ async def channel() -> AsyncIterator[grpc.aio.Channel]:
     await server.stop(0)
 
 
-async def test_unary_and_stream(channel: grpc.aio.Channel) -> None:
-    reply = await wire.call(channel, wire.OrcaCore.EmitWindow)(wire.Window())
-    assert reply.status == wire.WindowEmitStatus.PROCESSING_TRIGGERED
-    stream = wire.call(channel, wire.OrcaProcessor.ExecuteDagPart)(wire.ExecutionRequest(exec_id="x"))
-    assert [result.exec_id async for result in stream] == ["xa", "xb"]
+@own_loop
+async def test_unary_and_stream() -> None:
+    async with served() as channel:
+        reply = await wire.call(channel, wire.OrcaCore.EmitWindow)(wire.Window())
+        assert reply.status == wire.WindowEmitStatus.PROCESSING_TRIGGERED
+        stream = wire.call(channel, wire.OrcaProcessor.ExecuteDagPart)(wire.ExecutionRequest(exec_id="x"))
+        assert [result.exec_id async for result in stream] == ["xa", "xb"]
 
 
 def nested_struct(depth: int) -> bytes:
@@ -85,20 +82,24 @@ def varint(number: int) -> bytes:
 
 
 @pytest.mark.parametrize("data", [b"\x0a\xff", b"\x1a\x02\xff\xfe", b"\xff" * 40, nested_struct(200)])
-async def test_malformed_requests_are_the_callers_fault(channel: grpc.aio.Channel, data: bytes) -> None:
+@own_loop
+async def test_malformed_requests_are_the_callers_fault(data: bytes) -> None:
     in_window = data if data[0] != 0x32 else b"\x12" + varint(len(data)) + data
-    calls = {
-        "/OrcaCore/EmitWindow": lambda path: channel.unary_unary(path)(data),
-        "/OrcaProcessor/ExecuteDagPart": lambda path: channel.unary_stream(path)(in_window).read(),
-    }
-    for path, start in calls.items():
+    async with served() as channel:
+        calls = {
+            "/OrcaCore/EmitWindow": lambda path: channel.unary_unary(path)(data),
+            "/OrcaProcessor/ExecuteDagPart": lambda path: channel.unary_stream(path)(in_window).read(),
+        }
+        for path, start in calls.items():
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await start(path)
+            assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert path in (caught.value.details() or "")
+
+
+@own_loop
+async def test_unknown_methods_are_unimplemented() -> None:
+    async with served() as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await start(path)
-        assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert path in (caught.value.details() or "")
-
-
-async def test_unknown_methods_are_unimplemented(channel: grpc.aio.Channel) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await wire.call(channel, wire.OrcaCore.Expose)(wire.ExposeSettings())
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+            await wire.call(channel, wire.OrcaCore.Expose)(wire.ExposeSettings())
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
