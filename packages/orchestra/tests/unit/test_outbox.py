@@ -28,8 +28,9 @@ def test_eviction_keeps_terminal_and_drops_the_least_first(held, bytes_max, rows
 
 
 def test_own_runs_first_then_the_oldest_and_paused_ones_wait():
-    heads = [Head("old", "u", 1), Head("mine", "u", 9), Head("sick", "u", 2), Head("far", "v", 3)]
-    paused = {"sick": Pause(1, 50.0), "v": Pause(2, 40.0)}
+    lines = [("old", "u", 1), ("mine", "u", 9), ("sick", "u", 2), ("far", "v", 3)]
+    heads = [Head(run, route, "key", first) for run, route, first in lines]
+    paused = {"sick key u": Pause(1, 50.0), "v": Pause(2, 40.0)}
     ready, due_s = choose(heads, frozenset({"mine"}), paused, now_s=10.0)
     assert [head.run for head in ready] == ["mine", "old"]
     assert due_s == 40.0

@@ -9,11 +9,12 @@ import pytest
 from orca.common.testing import FakeClock
 from orchestra.sdk import Budgets, TaskRunStatus
 from orchestra.sdk._courier import Courier, Route
+from orchestra.sdk._http import HttpLimits
 from orchestra.sdk._process import owner_token
 from orchestra.sdk._protocol import Event, Kind, Verdict, output_event, status_event
-from orchestra.sdk._sender import Sender, Ticket
-from orchestra.sdk._spool import OpenRun, Spool, key_fingerprint
-from orchestra.sdk.testing import Fault
+from orchestra.sdk._sender import CLAIM_S, Sender, Ticket
+from orchestra.sdk._spool import LEASE_S, OpenRun, Spool, key_fingerprint
+from orchestra.sdk.testing import Fault, WebhookServer
 
 KEY = "key-of-the-suite-0123456789"
 FINGER = key_fingerprint(KEY)
@@ -124,6 +125,31 @@ def test_retry_after_holds_the_whole_address(sender, spool, server, clock):
     assert len(server.requests) == 3
 
 
+def test_what_waits_for_another_address_or_key_does_not_hold_a_run(sender, spool, server, clock):
+    run = uuid4()
+    with WebhookServer() as gone:
+        nowhere = gone.url
+    spool.append([(running(run, "first"), nowhere, FINGER)], now_s=1.0)
+    spool.append([(running(run, "second"), server.url, key_fingerprint("a key that nobody has"))], now_s=1.0)
+    put(
+        spool,
+        server,
+        running(run, "third"),
+        status_event(run, TaskRunStatus.SUCCEEDED, "done"),
+        sender=sender,
+    )
+    sender.step()
+    assert server.run(run).messages == ["third", "done"]
+    assert [row.url for row in spool.rows()] == [nowhere, server.url]
+    sender.learn(key_fingerprint("a key that nobody has"), KEY)
+    sender.step()
+    assert [row.url for row in spool.rows()] == [nowhere]
+
+
+def test_nothing_is_claimed_for_longer_than_an_attempt_may_last():
+    assert CLAIM_S + HttpLimits().total_s < LEASE_S
+
+
 def test_what_arrived_twice_is_an_equal_repetition(sender, spool, server, clock):
     run = uuid4()
     server.script(Fault.drop_after())
@@ -151,10 +177,11 @@ def test_a_run_that_another_process_delivers_is_waited_for(sender, spool, server
     run = uuid4()
     (ticket,) = put(spool, server, running(run, "a"), sender=sender)
     other = Spool(tmp_path / "spool")
-    assert other.claim(str(run), now_s=clock.now())
+    (head,) = other.heads([FINGER])
+    assert other.claim(head.line, now_s=clock.now())
     assert sender.step() <= 0.1
     assert not ticket.settled.done()
-    other.release(str(run), acked=[row.id for row in other.rows()])
+    other.release(head.line, acked=[row.id for row in other.rows()])
     other.close()
     clock.advance(3.0)
     sender.step()

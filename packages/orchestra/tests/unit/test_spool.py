@@ -197,6 +197,8 @@ def test_a_run_is_delivered_by_one_holder_at_a_time(folder):
     one.release("a")
     assert two.claim("a", now_s=12.0)
     assert one.claim("a", now_s=100.0)  # a lease that nobody renewed
+    assert two.claim("a", now_s=20.0)  # and one from before the clock was set back
+    assert not one.claim("a", now_s=21.0)
     one.close()
     two.close()
 

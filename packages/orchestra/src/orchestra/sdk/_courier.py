@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import queue
 import random
 import threading
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from uuid import UUID
 
 from orca.common.clock import Clock, SystemClock
-from orchestra.sdk._process import fork_gate
+from orchestra.sdk._fork import import_gate, tell
 from orchestra.sdk._protocol import Event, Kind, progress_message, status_event
 from orchestra.sdk._sender import Sender, Ticket
 from orchestra.sdk._spool import OpenRun, Spool, key_fingerprint
@@ -115,7 +114,7 @@ class Courier:
         self._memory: Spool | None = None
         self._redact = redact
         self._held: list[Spool] = []
-        self._start_lock = threading.Lock()
+        self._start_lock = threading.RLock()  # a signal handler may report while this is held
         self._reset()
         _couriers.add(self)
 
@@ -293,7 +292,9 @@ class Courier:
             rest = appends
         if rest:
             if self._memory is None:
-                self._memory = Spool(None, caps=Caps(bytes_max=min(self.caps.bytes_max, 16 * 1024 * 1024)))
+                caps = Caps(bytes_max=min(self.caps.bytes_max, 16 * 1024 * 1024))
+                with import_gate:
+                    self._memory = Spool(None, caps=caps)
                 sender.add(self._memory)
             self._store_in(self._memory, rest)
         sender.wake()
@@ -340,7 +341,7 @@ class Courier:
             return self._sender
         if self._folder is not None and self._disk is None:
             try:
-                with fork_gate:
+                with import_gate:
                     self._disk = Spool(self._folder, caps=self.caps)
             except SpoolError as error:
                 logger.warning("%s; events are kept in memory only", error.message)
@@ -377,7 +378,7 @@ class Courier:
         _of_the_parent.append((self._sender, self._memory))
         self._held = []
         self._memory = None
-        self._start_lock = threading.Lock()
+        self._start_lock = threading.RLock()
         self._reset()
 
 
@@ -385,35 +386,10 @@ _couriers: weakref.WeakSet[Courier] = weakref.WeakSet()
 _of_the_parent: list[object] = []
 
 
-def _all() -> list[Courier]:
-    return list(_couriers)
-
-
 def _finish_all() -> None:
-    for courier in _all():
+    for courier in list(_couriers):
         courier.finish()
 
 
-def _before_fork() -> None:
-    fork_gate.acquire()
-    for courier in _all():
-        courier.before_fork()
-
-
-def _after_fork_in_parent() -> None:
-    for courier in _all():
-        courier.after_fork_in_parent()
-    fork_gate.release()
-
-
-def _after_fork_in_child() -> None:
-    for courier in _all():
-        courier.after_fork_in_child()
-    fork_gate.release()
-
-
+tell(_couriers)
 atexit.register(_finish_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )

@@ -8,16 +8,22 @@ netrc, no cookies exist at this level; proxies and certificate bundles of the en
 from __future__ import annotations
 
 import email.utils
+import encodings.idna
 import logging
 import os
+import socket
+import threading
 import time
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import httpcore
 
-from orchestra.sdk._process import fork_gate
+from orchestra.sdk._fork import import_gate, resolver_gate
 from orchestra.sdk._protocol import Outcome, judge_failure, judge_status
 
 if TYPE_CHECKING:
@@ -29,8 +35,9 @@ __all__ = ["HttpLimits", "WebhookTransport", "ca_bundle", "proxy_for"]
 logger = logging.getLogger(__name__)
 
 _USER_AGENT = b"orca-orchestra/0.1.0"
-_PRELOADED = (email.utils,)
-"""A Retry-After with a date needs it; loaded with this module, where no fork can come in between."""
+_PRELOADED = (email.utils, encodings.idna)
+"""A Retry-After with a date needs the one, the first connection the other; loaded with this module, where no fork can
+come in between: a child that inherits them half imported could never connect."""
 _POOLS_MAX = 16
 """Addresses that one process talks to: one as a rule; the bound keeps a bug from opening sockets for ever."""
 
@@ -109,13 +116,69 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        stream = self._inner.connect_tcp(
-            host, port, self._deadline.cut(timeout), local_address, socket_options
-        )
-        return _Stream(stream, self._deadline)
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
+        for address in resolve(host, port, self._deadline.cut(timeout)):
+            try:
+                left_s = self._deadline.cut(timeout)
+                stream = self._inner.connect_tcp(address, port, left_s, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:  # noqa: PERF203
+                failure = error  # the next address of the host may answer
+            else:
+                return _Stream(stream, self._deadline)
+        raise failure
 
     def sleep(self, seconds: float) -> None:
         self._inner.sleep(self._deadline.cut(seconds))
+
+
+_lookups: dict[tuple[int, str, int], Future[list[str]]] = {}
+
+
+def resolve(host: str, port: int, timeout_s: float) -> list[str]:
+    """The addresses of a host, in the order to try.
+
+    The C library knows no deadline, so a lookup has a thread of its own; one that hangs is waited for again by
+    the next attempt instead of being joined by more.
+
+    Raises:
+        httpcore.ConnectError: The name is not known.
+        httpcore.ConnectTimeout: No name server answered in time.
+    """
+    if _is_address(host):
+        return [host]
+    key = os.getpid(), host, port
+    lookup = _lookups.get(key)
+    if lookup is None:
+        lookup = _lookups[key] = Future()
+        threading.Thread(target=_look_up, args=(key, lookup), name="orchestra-lookup", daemon=True).start()
+    try:
+        return lookup.result(timeout_s)
+    except FutureTimeoutError:
+        raise httpcore.ConnectTimeout(f"no name server answered for {host} in time") from None
+    except OSError as error:
+        raise httpcore.ConnectError(f"{host} is not known: {error}") from error
+
+
+def _look_up(key: tuple[int, str, int], lookup: Future[list[str]]) -> None:
+    _, host, port = key
+    try:
+        with resolver_gate:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        failure = error if isinstance(error, OSError) else OSError(str(error))
+        _lookups.pop(key, None)
+        lookup.set_exception(failure)
+    else:
+        _lookups.pop(key, None)
+        lookup.set_result(list(dict.fromkeys(str(entry[4][0]) for entry in found)))
+
+
+def _is_address(host: str) -> bool:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError, ValueError):
+            socket.inet_pton(family, host)
+            return True
+    return False
 
 
 class WebhookTransport:
@@ -142,10 +205,10 @@ class WebhookTransport:
 
     def post(self, url: str, api_key: str, body: bytes) -> Outcome:
         """Send one event and say what the answer means; every failure of the network is a value."""
-        limits = self._limits
-        self._deadline.at_s = self._clock() + limits.total_s
         try:
-            return self._exchange(url, api_key, body)
+            pool = self._pool(url)  # imports and certificates: this machine's time, not the server's
+            self._deadline.at_s = self._clock() + self._limits.total_s
+            return self._exchange(pool, url, api_key, body)
         except httpcore.TimeoutException:
             return judge_failure("no answer in time")
         except httpcore.ConnectError as error:
@@ -155,7 +218,7 @@ class WebhookTransport:
         except (httpcore.ProxyError, httpcore.UnsupportedProtocol, OSError, ValueError) as error:
             return judge_failure(f"{type(error).__name__}: {error}")
 
-    def _exchange(self, url: str, api_key: str, body: bytes) -> Outcome:
+    def _exchange(self, pool: httpcore.ConnectionPool, url: str, api_key: str, body: bytes) -> Outcome:
         limits = self._limits
         headers = [
             (b"Host", urlsplit(url).netloc.encode("idna" if not url.isascii() else "ascii")),
@@ -165,7 +228,7 @@ class WebhookTransport:
             (b"User-Agent", _USER_AGENT),
         ]
         timeout = {"connect": limits.connect_s, "read": limits.read_s, "write": limits.read_s, "pool": 1.0}
-        with self._pool(url).stream(
+        with pool.stream(
             "POST", url, headers=headers, content=body, extensions={"timeout": timeout}
         ) as response:
             return self._judge(response)
@@ -212,7 +275,7 @@ class WebhookTransport:
         if pool is None:
             if len(self._pools) >= _POOLS_MAX:
                 self.close()
-            with fork_gate:  # TLS and proxies import their modules here
+            with import_gate:  # TLS and proxies import their modules here
                 pool = self._pools[origin] = self._make_pool(url)
         return pool
 

@@ -1,7 +1,8 @@
 """The rules of the outbox without its storage: what may be dropped, what goes next, how long to wait.
 
-Order holds within one task run and nowhere else, so a run whose first event must wait blocks itself only. An
-address that answers nobody blocks every run that goes there.
+Order holds within one line (a task run at one address with one key) and nowhere else, so a line whose first event
+must wait blocks itself only: what a dead process left for another address, or for a key that nobody has any more,
+does not hold back the same run elsewhere. An address that answers nobody blocks every line that goes there.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def plan_eviction(held: Sequence[Held], caps: Caps, *, now_s: float) -> list[int
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """A run or an address that must wait.
+    """A line or an address that must wait.
 
     Attributes:
         failures: Failed attempts in a row.
@@ -89,30 +90,43 @@ def pause_after(outcome: Outcome, before: Pause | None, *, now_s: float, jitter:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first undelivered event of a task run."""
+    """The first undelivered event of a line.
+
+    Attributes:
+        run: The task run.
+        route: The address.
+        key: The fingerprint of the key.
+        id: The event.
+    """
 
     run: str
     route: str
+    key: str
     id: int
+
+    @property
+    def line(self) -> str:
+        """A name of the line; claims and pauses go by it."""
+        return f"{self.run} {self.key} {self.route}"
 
 
 def choose(
     heads: Iterable[Head], own: frozenset[str], paused: Mapping[str, Pause], *, now_s: float
 ) -> tuple[list[Head], float | None]:
-    """Return the runs to serve now, in order, and the time at which the next paused one is due.
+    """Return the lines to serve now, in order, and the time at which the next paused one is due.
 
     This process's own runs come first: somebody waits for them. Then what others left, the oldest first.
 
     Args:
-        heads: The first event of each run.
+        heads: The first event of each line.
         own: Runs that this process reported on.
-        paused: Pauses by run and by route.
+        paused: Pauses by line and by address.
         now_s: The monotonic time.
     """
     ready: list[Head] = []
     due_s: float | None = None
     for head in heads:
-        until_s = max((paused[k].until_s for k in (head.run, head.route) if k in paused), default=0.0)
+        until_s = max((paused[k].until_s for k in (head.line, head.route) if k in paused), default=0.0)
         if until_s <= now_s:
             ready.append(head)
         elif due_s is None or until_s < due_s:

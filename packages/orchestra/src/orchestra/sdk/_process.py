@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-import threading
 from pathlib import Path
 
-__all__ = ["fork_gate", "owner_is_dead", "owner_token", "process_start"]
-
-
-fork_gate = threading.Lock()
-"""Held by our threads while they import modules, and by a fork: a module whose import was under way in another thread
-at the moment of a fork could never be imported in the child."""
+__all__ = ["owner_is_dead", "owner_token", "process_start"]
 
 
 def _read(path: str) -> str:

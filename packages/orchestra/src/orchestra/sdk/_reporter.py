@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from orchestra.sdk._fork import import_gate
 from orchestra.sdk._protocol import (
     log_event,
     output_event,
@@ -68,6 +69,21 @@ class Options:
     caps: Caps = field(default_factory=Caps)
 
 
+_NEEDED = ("_courier", "_encode", "_redact", "_wrapped", "linked_connections")
+
+
+def _load() -> None:
+    """Import what a report may need, threads, queues and SQLite among it: only for who reports.
+
+    It happens in one go that no fork can cut in two, whichever thread comes first.
+    """
+    from importlib import import_module  # noqa: PLC0415
+
+    with import_gate:
+        for name in _NEEDED:
+            import_module(f"orchestra.sdk.{name}")
+
+
 class Reporter:
     """Builds events for whoever calls and hands them to the courier.
 
@@ -83,8 +99,7 @@ class Reporter:
         self.source = source
         self.log_file = log_file
         self.options = options
-        self._courier: Courier | None = None
-        self._courier_pid = 0
+        self._couriers: list[Courier] = []
         self._redactor: Redactor | None = None
         self._active: dict[UUID, Run] = {}
         self._log_spools: dict[str, LogSpool] = {}
@@ -103,13 +118,16 @@ class Reporter:
     @property
     def courier(self) -> Courier:
         """The background delivery, made at the first use."""
-        if self._courier is None:
-            from orchestra.sdk._courier import Courier  # noqa: PLC0415  threads, queues, SQLite: only for who reports
+        if not self._couriers:
+            _load()
+            from orchestra.sdk._courier import Courier  # noqa: PLC0415
 
-            self._courier = Courier(
+            made = Courier(
                 self.spool_folder, budgets=self.options.budgets, caps=self.options.caps, redact=self.redact
             )
-        return self._courier
+            # Threads that come at once all take the first one; nobody needs a lock that a fork could copy.
+            self._couriers.append(made)
+        return self._couriers[0]
 
     @property
     def spool_folder(self) -> Path | None:
@@ -124,8 +142,9 @@ class Reporter:
     def redact(self, text: str) -> str:
         """Mask what is known to be secret."""
         if self._redactor is None:
-            from orchestra.sdk._redact import Redactor, secrets_in_environment  # noqa: PLC0415
-            from orchestra.sdk.linked_connections import list_linked_connections  # noqa: PLC0415
+            with import_gate:
+                from orchestra.sdk._redact import Redactor, secrets_in_environment  # noqa: PLC0415
+                from orchestra.sdk.linked_connections import list_linked_connections  # noqa: PLC0415
 
             found = secrets_in_environment(os.environ, [c.fields for c in list_linked_connections()])
             self._redactor = Redactor({self.api_key, *self.options.redact, *found})
@@ -142,6 +161,7 @@ class Reporter:
 
     def make_route(self, url: str) -> Route:
         """Where events go, with the present key."""
+        _load()
         from orchestra.sdk._courier import Route  # noqa: PLC0415
 
         return Route(url, self.api_key)
@@ -306,6 +326,6 @@ class Reporter:
         for spool in self._log_spools.values():
             spool.close()
         self._log_spools.clear()
-        if self._courier is not None:
-            self._courier.close(timeout_s)
-            self._courier = None
+        couriers, self._couriers = self._couriers, []
+        for courier in couriers:
+            courier.close(timeout_s)

@@ -9,8 +9,9 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from orchestra.sdk._fork import import_gate
 from orchestra.sdk._outbox import Head, Pause, choose, pause_after, replay_gap_s
-from orchestra.sdk._process import fork_gate, owner_is_dead
+from orchestra.sdk._process import owner_is_dead
 from orchestra.sdk._protocol import Kind, Outcome, Verdict, judge_failure, parse_task_run_id, status_event
 from orchestra.sdk.enums import TaskRunStatus
 from orchestra.sdk.errors import SpoolError
@@ -36,10 +37,10 @@ ELSEWHERE_S = 0.1
 """How often to look whether another process delivered what this one waits for."""
 BROKEN_S = 1.0
 """How soon to look again at an outbox that cannot be read."""
-CLAIM_S = 20.0
-"""A claim is given back after so long and taken again, well within a lease."""
+CLAIM_S = 12.0
+"""A claim is given back after so long and taken again: with one attempt's total deadline, well within a lease."""
 PAUSES_MAX = 10_000
-"""Runs and addresses that are remembered as waiting; beyond it the memory starts anew."""
+"""Lines and addresses that are remembered as waiting; beyond it the memory starts anew."""
 
 
 class Ticket:
@@ -244,6 +245,8 @@ class Sender:
             heads, due_s = choose(spool.heads(list(self._keys)), own, self._paused, now_s=now_s)
             if due_s is not None:
                 delay_s = min(delay_s, max(due_s - now_s, 0.001))
+            if heads:
+                self._connected()  # before anything is claimed: on a busy machine this takes seconds
             moved = False
             for head in heads:
                 if self._stopped or (head.route in self._paused and self._paused[head.route].until_s > now_s):
@@ -263,9 +266,9 @@ class Sender:
         return frozenset(run for run, _ in list(self._tickets.values()))
 
     def _deliver_run(self, spool: Spool, head: Head, own: frozenset[str]) -> int | None:
-        """Send a run's events until one must wait; how many left, None when another process has it."""
+        """Send a line's events until one must wait; how many left, None when another process has it."""
         try:
-            if not spool.claim(head.run, now_s=self._clock.now()):
+            if not spool.claim(head.line, now_s=self._clock.now()):
                 return None
         except SpoolError as error:
             # A full disk takes no lease. What is on it can still be read and must not wait for space.
@@ -274,10 +277,10 @@ class Sender:
         acked: list[int] = []
         done = 0
         try:
-            for row in self._undelivered(spool, head.run):
-                if row.key not in self._keys or self._stopped or self._clock.monotonic() - start_s > CLAIM_S:
+            for row in self._undelivered(spool, head):
+                if self._stopped or self._clock.monotonic() - start_s > CLAIM_S:
                     break
-                if not self._deliver(spool, row, acked):
+                if not self._deliver(spool, head, row, acked):
                     break
                 done += 1
                 if len(acked) >= ACK_BATCH_MAX:
@@ -286,12 +289,12 @@ class Sender:
                 if gap_s:
                     self._clock.sleep(gap_s)
         finally:
-            self._forget(spool, acked, release=head.run)
+            self._forget(spool, acked, release=head.line)
         return done
 
-    def _undelivered(self, spool: Spool, run: str) -> list[Row]:
+    def _undelivered(self, spool: Spool, head: Head) -> list[Row]:
         gone = self._unforgotten.get(id(spool), ())
-        return [row for row in spool.rows(run, limit=64 + len(gone)) if row.id not in gone]
+        return [row for row in spool.line(head, limit=64 + len(gone)) if row.id not in gone]
 
     def _forget(self, spool: Spool, acked: list[int], *, release: str | None = None) -> None:
         """Take acknowledged events out of the outbox; those that a full disk keeps are not sent again."""
@@ -308,14 +311,14 @@ class Sender:
         else:
             unforgotten.clear()
 
-    def _deliver(self, spool: Spool, row: Row, acked: list[int]) -> bool:
+    def _deliver(self, spool: Spool, head: Head, row: Row, acked: list[int]) -> bool:
         outcome = self._post(row)
         ticket = self._tickets.get((id(spool), row.id))
         if outcome.verdict is Verdict.RETRY:
-            self._postpone(spool, row, outcome)
+            self._postpone(spool, head, row, outcome)
             return False
-        self._paused.pop(row.run, None)
-        self._paused.pop(row.url, None)
+        self._paused.pop(head.line, None)
+        self._paused.pop(head.route, None)
         if outcome.verdict is Verdict.ACCEPTED:
             acked.append(row.id)
         else:
@@ -336,23 +339,26 @@ class Sender:
             logger.warning("a refused event cannot be kept as a dead letter: %s", error.message)
             self._unforgotten.setdefault(id(spool), set()).add(row.id)
 
-    def _post(self, row: Row) -> Outcome:
+    def _connected(self) -> Transport:
+        """What delivers; the HTTP stack loads at first use."""
         if self._transport is None:
-            with fork_gate:
-                # The HTTP stack loads at first use.
+            with import_gate:
                 from orchestra.sdk._http import WebhookTransport  # noqa: PLC0415
 
                 self._transport = WebhookTransport()
+        return self._transport
+
+    def _post(self, row: Row) -> Outcome:
         try:
-            return self._transport.post(row.url, self._keys[row.key], row.body)
+            return self._connected().post(row.url, self._keys[row.key], row.body)
         except Exception as error:
             logger.debug("the HTTP stack failed", exc_info=True)
             return judge_failure(f"{type(error).__name__}: {error}")
 
-    def _postpone(self, spool: Spool, row: Row, outcome: Outcome) -> None:
+    def _postpone(self, spool: Spool, head: Head, row: Row, outcome: Outcome) -> None:
         if len(self._paused) >= PAUSES_MAX:
             self._paused.clear()
-        key = row.url if outcome.whole_route else row.run
+        key = head.route if outcome.whole_route else head.line
         now_s = self._clock.monotonic()
         pause = pause_after(outcome, self._paused.get(key), now_s=now_s, jitter=self._rng.random())
         self._paused[key] = pause

@@ -36,15 +36,17 @@ T = TypeVar("T")
 BUSY_S = 5.0
 """How long one process waits for another's commit; a commit takes a millisecond."""
 LEASE_S = 30.0
-"""How long a run stays claimed by a holder that cannot be checked (another container); above one attempt."""
-SCHEMA_VERSION = 1
+"""How long a line stays claimed by a holder that cannot be checked (another container) or stands still. A holder that
+lives gives its claim back earlier: it starts no attempt that could outlast the lease."""
+SCHEMA_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events(
   id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, kind INTEGER NOT NULL, url TEXT NOT NULL,
   key TEXT NOT NULL, body BLOB NOT NULL, size INTEGER NOT NULL, created REAL NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT '');
-CREATE INDEX IF NOT EXISTS events_by_run ON events(run, id);
+DROP INDEX IF EXISTS events_by_run;
+CREATE INDEX IF NOT EXISTS events_by_line ON events(run, url, key, id);
 CREATE TABLE IF NOT EXISTS dead(
   id INTEGER PRIMARY KEY, run TEXT NOT NULL, kind INTEGER NOT NULL, url TEXT NOT NULL, key TEXT NOT NULL,
   body BLOB NOT NULL, created REAL NOT NULL, died REAL NOT NULL, reason TEXT NOT NULL);
@@ -372,40 +374,50 @@ class Spool:
     # -- reading and claiming ------------------------------------------------
 
     def heads(self, keys: Sequence[str], *, limit: int = 1_000) -> list[Head]:
-        """The first event of each run, where it needs one of ``keys``; oldest first."""
+        """The first event of each line, where it needs one of ``keys``; oldest first."""
         marks = ",".join("?" * len(keys))
         rows = self._query(
-            "SELECT run, url, id FROM events WHERE id IN (SELECT MIN(id) FROM events GROUP BY run)"  # noqa: S608
-            f" AND key IN ({marks}) ORDER BY id LIMIT ?",
+            f"SELECT run, url, key, MIN(id) FROM events WHERE key IN ({marks})"  # noqa: S608
+            " GROUP BY run, url, key ORDER BY 4 LIMIT ?",
             (*keys, limit),
         )
         return [Head(*row) for row in rows]
 
-    def claim(self, run: str, *, now_s: float) -> bool:
-        """Take the right to deliver a run's events; False while another living holder has it."""
+    def claim(self, line: str, *, now_s: float) -> bool:
+        """Take the right to deliver the events of a line; False while another living holder has it."""
         with self._transaction() as db:
-            held = db.execute("SELECT owner, until FROM leases WHERE run = ?", (run,)).fetchone()
-            if held is not None and held[0] != self.owner and held[1] > now_s and not owner_is_dead(held[0]):
-                return False
+            held = db.execute("SELECT owner, until FROM leases WHERE run = ?", (line,)).fetchone()
+            if held is not None and held[0] != self.owner:
+                # A lease that ends later than any can was written before the clock was set back.
+                holds = now_s < held[1] <= now_s + LEASE_S and not owner_is_dead(held[0])
+                if holds:
+                    return False
             db.execute(
                 "INSERT OR REPLACE INTO leases(run, owner, until) VALUES(?,?,?)",
-                (run, self.owner, now_s + LEASE_S),
+                (line, self.owner, now_s + LEASE_S),
             )
             return True
 
-    def release(self, run: str, *, acked: Iterable[int] = ()) -> None:
-        """Forget delivered events of a run and give the right to deliver back."""
+    def release(self, line: str, *, acked: Iterable[int] = ()) -> None:
+        """Forget delivered events and give the right to deliver a line back."""
         with self._transaction() as db:
             db.executemany("DELETE FROM events WHERE id = ?", [(i,) for i in acked])
-            db.execute("DELETE FROM leases WHERE run = ? AND owner = ?", (run, self.owner))
+            db.execute("DELETE FROM leases WHERE run = ? AND owner = ?", (line, self.owner))
 
     def rows(self, run: str | None = None, *, limit: int = 64) -> list[Row]:
         """Undelivered events in order, of one run or of all."""
         where = "" if run is None else "WHERE run = ?"
+        return self._rows(where, () if run is None else (run,), limit)
+
+    def line(self, head: Head, *, limit: int = 64) -> list[Row]:
+        """Undelivered events of the line that ``head`` is the first of, in order."""
+        return self._rows("WHERE run = ? AND url = ? AND key = ?", (head.run, head.route, head.key), limit)
+
+    def _rows(self, where: str, arguments: tuple[str, ...], limit: int) -> list[Row]:
         found = self._query(
             "SELECT id, run, kind, url, key, body, created, attempts, error FROM events"  # noqa: S608
             f" {where} ORDER BY id LIMIT ?",
-            (limit,) if run is None else (run, limit),
+            (*arguments, limit),
         )
         return [Row(i, r, Kind(k), u, key, bytes(b), c, a, e) for i, r, k, u, key, b, c, a, e in found]
 
