@@ -193,7 +193,7 @@ class Engine:
         for stored in run.done:
             if stored.algorithm_id in position:
                 done[position[stored.algorithm_id]] = Status(stored.status)
-        state, effects = execution.begin(info.plan, done)
+        state, effects = execution.begin(info.plan, done) if done else info.begun
         kind = self.store.window_type(run.type_id)
         active = ActiveRun(run, info, state, kind)
         self._type_ids[kind] = run.type_id
@@ -210,8 +210,8 @@ class Engine:
         """Give the kernel one event and carry out what follows."""
         if active.run.run_id not in self.index:
             return
-        active.state, effects = execution.advance(
-            active.info.plan, active.state, event, rule=self.settings.retry, seed=str(active.run.run_id)
+        active.state, effects = active.info.steps.advance(
+            active.state, event, rule=self.settings.retry, seed=str(active.run.run_id)
         )
         if effects:
             self._carry_out(active, effects)
@@ -269,9 +269,12 @@ class Engine:
     def _send(self, active: ActiveRun, nodes: Sequence[int]) -> None:
         dispatcher = self.dispatcher
         assert dispatcher is not None
-        plan = active.info.plan
-        alone = [node.index for node in plan.nodes if node.looks_back]
-        for part in execution.group(plan, active.state, nodes, fuses=dispatcher.fuses, alone=alone):
+        info, fuses = active.info, dispatcher.fuses
+        if active.state is info.begun[0]:
+            parts = info.first_parts(tuple(nodes), fuses)
+        else:
+            parts = execution.group(info.plan, active.state, nodes, fuses=fuses, alone=info.alone)
+        for part in parts:
             dispatcher.send(active, part.processor, part.nodes)
 
     def _look_back(self, active: ActiveRun, node: int) -> None:
@@ -318,10 +321,11 @@ class Engine:
         plan, state = active.info.plan, active.state
         taken = [entry for entry in values if state.statuses[entry[0]] is Status.RUNNING]
         nodes = tuple([node for node, _ in taken])
+        now = self.now_ns()
         for node, value in taken:
             if plan.nodes[node].downstream:
                 active.values[node] = value
-            self._record(active, node, Status.SUCCEEDED, value=value, attempt=attempt)
+            self._record(active, node, Status.SUCCEEDED, value=value, attempt=attempt, now_ns=now)
         self.step(active, SucceededAll(nodes))
 
     def failed(
@@ -383,6 +387,7 @@ class Engine:
         error: str = "",
         value: StoredValue | None = None,
         attempt: Attempt | None = None,
+        now_ns: int = 0,
     ) -> None:
         active.nodes.append(
             NodeRecord(
@@ -391,7 +396,7 @@ class Engine:
                 active.state.attempts[node],
                 active.queued_ns[node],
                 attempt.sent_ns if attempt is not None else 0,
-                self.now_ns(),
+                now_ns or self.now_ns(),
                 attempt.address if attempt is not None else "",
                 cause,
                 error,

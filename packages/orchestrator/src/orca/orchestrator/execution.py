@@ -35,6 +35,7 @@ __all__ = [
     "RunState",
     "Sent",
     "Status",
+    "StepMemo",
     "Succeeded",
     "SucceededAll",
     "advance",
@@ -350,6 +351,48 @@ def advance(
         # A late result after the end: completion was told before and must not be told again.
         return state, ()
     return draft.result()
+
+
+# What all kept states of one plan may hold together: a few megabytes.
+MEMO_NODES_MAX = 100_000
+
+
+class StepMemo:
+    """`advance` for the steps that run after run takes: the same state and event give the same objects.
+
+    Only steps without delays are kept, which is what most runs consist of.
+
+    Args:
+        plan: The DAG.
+        start: The state that `begin` gives for it.
+    """
+
+    def __init__(self, plan: Plan, start: RunState) -> None:
+        self._plan = plan
+        self._room = MEMO_NODES_MAX // (len(plan.nodes) + 1)
+        # By identity: states are kept here, so that no other can take the place of one in memory.
+        self._known: dict[int, tuple[RunState, dict[Event, tuple[RunState, tuple[Effect, ...]]]]] = {}
+        self._keep(start)
+
+    def _keep(self, state: RunState) -> None:
+        if self._room > 0:
+            self._room -= 1
+            self._known[id(state)] = (state, {})
+
+    def advance(
+        self, state: RunState, event: Event, *, rule: RetryRule, seed: str
+    ) -> tuple[RunState, tuple[Effect, ...]]:
+        """The same as the function of this name."""
+        known = self._known.get(id(state))
+        if known is None or not isinstance(event, (Sent, Succeeded, SucceededAll)):
+            return advance(self._plan, state, event, rule=rule, seed=seed)
+        found = known[1].get(event)
+        if found is None:
+            found = advance(self._plan, state, event, rule=rule, seed=seed)
+            if self._room > 0:
+                known[1][event] = found
+                self._keep(found[0])
+        return found
 
 
 def _failed(draft: _Draft, event: Failed, rule: RetryRule, seed: str) -> None:

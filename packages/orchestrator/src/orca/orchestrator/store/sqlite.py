@@ -7,6 +7,7 @@ import hashlib
 import logging
 import sqlite3
 import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from orca.orchestrator.errors import AccessError, ConflictError, FieldFault, InvalidFieldError, NotFoundError
@@ -73,6 +74,7 @@ class SqliteStore:
         self._reader = _connect(path, read_only=True)
         self._group = GroupCommit(connection, loop)
         self._read_slots = asyncio.Semaphore(READERS_MAX)
+        self._idle_readers: list[sqlite3.Connection] = []
         self._types: dict[int, WindowTypeRef] = {}
         self._type_ids: dict[WindowTypeRef, tuple[int, str]] = {}
         self._algorithms: dict[int, AlgorithmRef] = {}
@@ -108,7 +110,12 @@ class SqliteStore:
         """Write what waits, fold the log into the file, close."""
         await self._group.drain()
         self._group.close()
-        self._reader.close()
+        async with AsyncExitStack() as held:
+            # Whoever still reads has a connection of its own for that.
+            for _ in range(READERS_MAX):
+                await held.enter_async_context(self._read_slots)
+            for reader in (self._reader, *self._idle_readers):
+                reader.close()
         try:
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.OperationalError as error:
@@ -223,8 +230,13 @@ class SqliteStore:
         done: Done,
     ) -> None:
         """Store results and ends of one run in one transaction, unless somebody else holds the run."""
+        whole = completion is not None and not attempts
         self._group.submit(
-            "record", lambda connection: sqlite_ops.record(connection, run, nodes, attempts, completion), done
+            "record",
+            lambda connection: sqlite_ops.record(connection, run, nodes, attempts, completion),
+            done,
+            bulk=sqlite_ops.record_many if whole else None,
+            item=(run, nodes, completion),
         )
 
     async def history(self, algorithm_id: int, lookback: LookBack, span: WindowSpan) -> list[HistoryRow]:
@@ -260,14 +272,18 @@ class SqliteStore:
             return await asyncio.to_thread(self._fetch, sql, tuple(parameters))
 
     def _fetch(self, sql: str, parameters: tuple[Any, ...]) -> list[Mapping[str, Any]]:
-        connection = _connect(self.path, read_only=True)
         try:
+            connection = self._idle_readers.pop()
+        except IndexError:
+            connection = _connect(self.path, read_only=True)
             connection.row_factory = sqlite3.Row
+        try:
             return [dict(row) for row in connection.execute(sql, parameters)]
         except sqlite3.Error as error:
             raise map_error(error) from error
         finally:
-            connection.close()
+            # Opening one costs more than most statements; there are as many as may read at once.
+            self._idle_readers.append(connection)
 
     async def write(self, kind: str, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[int]:
         """Run writing statements in one transaction; an INSERT gives its row, others their count."""

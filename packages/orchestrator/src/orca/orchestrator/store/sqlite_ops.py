@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orca.orchestrator.errors import FencedError
 from orca.orchestrator.store.records import (
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         PendingRun,
     )
 
-__all__ = ["HISTORY", "PENDING", "accept", "finished_nodes", "record", "register"]
+__all__ = ["HISTORY", "PENDING", "accept", "finished_nodes", "record", "record_many", "register"]
 
 _ACCEPT = """
 INSERT OR IGNORE INTO windows
@@ -59,6 +59,7 @@ INSERT INTO attempts (run_id, algorithm_id, attempt, sent_ns, ended_ns, address,
 VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _COMPLETE = "UPDATE runs SET state = ?, succeeded = ?, failed = ?, skipped = ?, finished_ns = ? WHERE id = ?"
+_COMPLETE_HELD = f"{_COMPLETE} AND token = ? AND state = 0"
 PENDING = """
 SELECT r.id AS run_id, r.plan_id, r.priority, r.token, r.created_ns, w.id AS window_id, w.type_id,
   w.time_from, w.time_to, w.origin, w.metadata, w.filter_key
@@ -186,39 +187,62 @@ def record(
         )
 
 
-def _record_node(connection: sqlite3.Connection, run: PendingRun, node: NodeRecord) -> None:
-    connection.execute(
-        _EXECUTION,
-        (
-            run.run_id,
-            node.algorithm_id,
-            node.status,
-            node.attempts,
-            node.queued_ns,
-            node.sent_ns,
-            node.finished_ns,
-            node.address,
-            node.cause,
-            node.error,
-        ),
+def record_many(
+    connection: sqlite3.Connection, items: Sequence[tuple[PendingRun, Sequence[NodeRecord], Completion]]
+) -> None:
+    """Store the ends of many runs with few statements.
+
+    Raises:
+        FencedError: One of them is not held any more; nothing may be kept of this transaction.
+    """
+    held = connection.executemany(
+        _COMPLETE_HELD,
+        [
+            (end.state, end.succeeded, end.failed, end.skipped, end.finished_ns, run.run_id, run.token)
+            for run, _, end in items
+        ],
     )
+    if held.rowcount != len(items):
+        raise FencedError("one of several runs is no longer held")
+    connection.executemany(
+        _EXECUTION, [_execution_row(run, node) for run, nodes, _ in items for node in nodes]
+    )
+    connection.executemany(
+        _RESULT,
+        [
+            _result_row(run, node, node.value)
+            for run, nodes, _ in items
+            for node in nodes
+            if node.value is not None
+        ],
+    )
+
+
+def _record_node(connection: sqlite3.Connection, run: PendingRun, node: NodeRecord) -> None:
+    connection.execute(_EXECUTION, _execution_row(run, node))
     if node.value is not None:
-        span, value = run.span, node.value
-        connection.execute(
-            _RESULT,
-            (
-                node.algorithm_id,
-                span.id,
-                run.run_id,
-                span.filter_key,
-                span.time_from_ns,
-                span.time_to_ns,
-                int(value.kind),
-                value.number,
-                value.payload,
-                node.finished_ns,
-            ),
-        )
+        connection.execute(_RESULT, _result_row(run, node, node.value))
+
+
+def _execution_row(run: PendingRun, node: NodeRecord) -> tuple[Any, ...]:
+    # All of the record but its value, in the order of the columns.
+    return (run.run_id, *node[:-1])
+
+
+def _result_row(run: PendingRun, node: NodeRecord, value: StoredValue) -> tuple[Any, ...]:
+    span = run.span
+    return (
+        node.algorithm_id,
+        span.id,
+        run.run_id,
+        span.filter_key,
+        span.time_from_ns,
+        span.time_to_ns,
+        int(value.kind),
+        value.number,
+        value.payload,
+        node.finished_ns,
+    )
 
 
 def register(
