@@ -8,7 +8,7 @@ import inspect
 import pkgutil
 from enum import Enum
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, GenericAlias
 from typing import Any
 
 from reference_text import code, doc_of, first_line, table
@@ -145,7 +145,9 @@ def _line(reader: _Sources, module: str, name: str, value: Any) -> str:
     if descriptor is not None and hasattr(descriptor, "full_name"):
         kind = "Message" if isinstance(value, type) else "Values"
         return f"{kind} `{descriptor.full_name}` of the wire."
-    if isinstance(value, (type, FunctionType)) and doc_of(value):
+    # On Python 3.10 an alias such as `tuple[int, str]` passes for a class.
+    kinds = (type, FunctionType)
+    if isinstance(value, kinds) and not isinstance(value, GenericAlias) and doc_of(value):
         return doc_of(value)
     return reader.said_of(module, name)
 

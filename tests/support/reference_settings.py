@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
@@ -209,15 +210,15 @@ def _is_environment(node: ast.expr) -> bool:
 
 def _attributes(kind: type) -> dict[str, str]:
     """What a class says of its attributes in its docstring."""
-    text = (kind.__doc__ or "").partition("Attributes:")[2]
+    text = inspect.cleandoc(kind.__doc__ or "").partition("Attributes:")[2]
     found: dict[str, str] = {}
     name = ""
     for line in text.splitlines():
-        begun = re.fullmatch(r" {8}(\w+): (.*)", line)
+        begun = re.fullmatch(r" {4}(\w+): (.*)", line)
         if begun:
             name = begun[1]
             found[name] = begun[2]
-        elif name and line.startswith(" " * 12):
+        elif name and line.startswith(" " * 8):
             found[name] += f" {line.strip()}"
         elif line.strip():
             break
