@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from orca.common import __version__
+from orca.common import __version__, _beside
 from orca.common.errors import OrcaError, UsageError
 from orca.common.terminal import ask_for_json, print_error, print_json, wants_json
 
@@ -78,6 +78,8 @@ def _main(args: list[str]) -> int:
 
         return completion.answer()
     name = args.pop(0) if args else "--help"
+    if name != "doctor":  # which says the same, and more
+        _warn_of_collisions()
     if name in {"--version", "-V"}:
         _print_version()
         return 0
@@ -96,6 +98,12 @@ def _main(args: list[str]) -> int:
     if name not in commands:
         raise UsageError(f"unknown command `{name}`", hint=_what_then(name, commands))
     return run(load_command(commands[name]), args, prog=f"orca {name}")
+
+
+def _warn_of_collisions() -> None:
+    """Say on standard error which published package stands beside orca-compat."""
+    for found in _beside.collisions():
+        sys.stderr.write(f"warning: {found.message}\n  hint: {found.fix}\n")
 
 
 def _print_version() -> None:

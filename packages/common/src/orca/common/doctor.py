@@ -14,7 +14,7 @@ from importlib.metadata import distributions, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from orca.common import cli
+from orca.common import _beside, cli
 from orca.common._sources import find_upwards, read_json, read_pyproject
 from orca.common.errors import OrcaError, UsageError
 
@@ -27,6 +27,7 @@ __all__ = [
     "GROUP",
     "Finding",
     "check_commands",
+    "check_compat",
     "check_files",
     "check_namespaces",
     "check_versions",
@@ -152,6 +153,21 @@ def _version_key(version: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in version.split(".")]
 
 
+def check_compat(path: Sequence[str] | None = None) -> Iterator[Finding]:
+    """Look for published packages that provide the same modules as orca-compat.
+
+    Args:
+        path: The folders to look into; ``sys.path`` when None.
+    """
+    found = list(_beside.collisions(path))
+    yield from (Finding("error", "compat", one.message, one.fix) for one in found)
+    if not found:
+        versions = _beside.installed(path)
+        here = _beside.COMPAT in versions
+        said = "nothing provides its modules beside it" if here else "not installed"
+        yield Finding("ok", "compat", f"{_beside.COMPAT}: {said}")
+
+
 def check_commands() -> Iterator[Finding]:
     """Import every command of ``orca``."""
     try:
@@ -200,7 +216,7 @@ def check_files(folder: Path | None = None) -> Iterator[Finding]:
 def run_checks() -> list[Finding]:
     """Run our checks and those of all installed packages; a check that fails itself is a finding too."""
     findings: list[Finding] = []
-    for own in (check_namespaces, check_versions, check_commands, check_files):
+    for own in (check_namespaces, check_versions, check_compat, check_commands, check_files):
         findings.extend(own())
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
         findings.extend(_run(entry))
