@@ -83,4 +83,6 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    proc.run()
+    proc.register()
+    print("registered", flush=True)
+    proc.start()

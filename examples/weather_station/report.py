@@ -148,8 +148,8 @@ dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10p
 dl div{border:1px solid var(--line);border-radius:8px;padding:10px 12px}
 dt{color:var(--soft);font-size:12px}
 dd{margin:0;font-size:18px;font-weight:600;overflow-wrap:anywhere}
-figure{margin:8px 0}
-svg{width:100%;height:auto;display:block}
+figure{margin:8px 0;overflow-x:auto}
+svg{width:100%;min-width:620px;height:auto;display:block}
 svg text{fill:var(--soft);font-size:11px}
 .grid{stroke:var(--line)}
 .band{fill:var(--band)}
@@ -162,6 +162,6 @@ i.calm{background:var(--calm)}
 i.warm{background:var(--warm)}
 i.hot{background:var(--hot)}
 i.severe{background:var(--severe)}
-.diagram{overflow-x:auto;background:#fff;border-radius:8px;padding:8px}
-.diagram svg{width:auto;max-width:100%}
+.diagram{overflow-x:auto}
+.diagram svg{width:auto;min-width:0;max-width:100%;border-radius:8px}
 """

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import fcntl
 import os
+import select
 import shutil
 import socket
 import subprocess
@@ -37,7 +38,7 @@ from stations import DAY, STATIONS, days
 
 from orca.orchestrator.process import FolderLock, read_core, start_background, stop_background
 from orca.orchestrator.settings import CoreSettings
-from orca.processor import OrcaClient, Window
+from orca.processor import CoreTimeout, OrcaClient, Window
 from orca.statemachine.outputs.svg import to_svg
 from orca.statemachine.runtime.sqlite import SQLiteStore
 from orchestra.sdk import OrchestraSDK
@@ -97,30 +98,27 @@ def core(folder: Path, *, keep: bool) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def processor(address: str, folder: Path) -> Iterator[None]:
-    """The worker as a process that ends with this one, however this one ends."""
+    """The worker as a process that ends with this one, however this one ends; entered once it is registered."""
     with (folder / "processor.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, str(HERE / "processor.py")],
             stdin=subprocess.PIPE,
-            stdout=log,
+            stdout=subprocess.PIPE,
             stderr=log,
             env={**os.environ, "ORCA_CORE": address},
         )
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
+            # Its only line on standard output says that the core knows it; its end shows as no line at all.
+            heard, _, _ = select.select([process.stdout], [], [], READY_TIMEOUT_S)
+            if not heard or not process.stdout.readline():
+                raise SystemExit(f"the processor did not register; see {folder / 'processor.log'}")
             yield
         finally:
-            assert process.stdin is not None
             process.stdin.close()
             process.wait(timeout=READY_TIMEOUT_S)
-
-
-def wait_for_processor(client: OrcaClient) -> None:
-    """Until the worker is registered and answers."""
-    deadline = time.monotonic() + READY_TIMEOUT_S
-    while not client.status().processors_serving:
-        if time.monotonic() > deadline:
-            raise SystemExit("the processor did not register; see processor.log in the folder")
-        time.sleep(0.02)
+            process.stdout.close()
 
 
 async def finished_days(client: OrcaClient) -> AsyncIterator[tuple[str, datetime, dict[str, Any]]]:
@@ -167,10 +165,11 @@ async def follow(client: OrcaClient, watches: dict[str, HeatWatch], task: Any) -
 def wait_until_idle(client: OrcaClient) -> None:
     """Until no run is open: the other two algorithms may end after the statistics."""
     deadline = time.monotonic() + RUN_TIMEOUT_S
-    while client.status().open_runs:
-        if time.monotonic() > deadline:
-            raise SystemExit("some windows did not finish; see core.log in the folder")
-        time.sleep(0.02)
+    try:
+        for run in client.runs(state="open", limit=len(STATIONS) * len(days())):
+            client.wait(run.window_id, timeout_s=max(0.1, deadline - time.monotonic()))
+    except CoreTimeout:
+        raise SystemExit("some windows did not finish; see core.log in the folder") from None
 
 
 def collect(client: OrcaClient) -> pd.DataFrame:
@@ -304,7 +303,6 @@ def write_report(
 async def weather(options: argparse.Namespace, address: str, task: Any) -> None:
     """The job itself, once core and processor run."""
     client = OrcaClient(address)
-    wait_for_processor(client)
     store = SQLiteStore(options.folder / "machines.db")
     watches = {station: HeatWatch(station, options.folder, store) for station in STATIONS}
     for watch in watches.values():
@@ -369,6 +367,8 @@ def main() -> None:
         console.print(
             f"dashboard: {known.get('web', 'not served')}   stop it: orca stop --folder {options.folder}"
         )
+        worker = f"ORCA_CORE={known['address']} {sys.executable} {HERE / 'processor.py'}"
+        console.print(f"to retry or reprocess there, run the processor too: {worker}")
     else:
         shutil.rmtree(options.folder)
 

@@ -26,11 +26,14 @@ from orca.statemachine import (
     FilePersistence,
     OrcaMachine,
     SnapshotError,
+    parse_orca,
 )
 from orca.statemachine.engine import PlanError
+from orca.statemachine.outputs.stored import draw
 from orca.statemachine.replay import Replay
 from orca.statemachine.runtime.postgres import PostgresStore
 from orca.statemachine.runtime.sinks import ConsoleSink, FileSink, MultiSink
+from orca.statemachine.runtime.snapshot import definition_hash
 from orca.statemachine.runtime.sqlite import SQLiteStore, StoreClosedError, StoreError
 from orca.statemachine.runtime.types import ValueNotJsonError
 from orca.statemachine.testing import Harness, Recording, RecordingMismatchError, TransitionCoverage
@@ -348,6 +351,16 @@ async def test_sqlite_runs_and_journal(sqlite_store) -> None:
     done = machine()
     await done.resume(replay.fork(-1))
     assert done.is_done
+
+
+async def test_sqlite_keeps_the_definitions_of_its_runs_so_that_others_can_draw_them(sqlite_store) -> None:
+    plain = chart({"a*": {}, "b": {}}, ["a GO -> b"], traced=False)
+    async with machine(plain, persistence=sqlite_store, run_id="r") as one:
+        await one.send("GO")
+    source = sqlite_store.definition(one.definition_hash)
+    assert definition_hash(parse_orca(source)) == one.definition_hash
+    assert '<g class="state active" data-state="b">' in draw(source, ["b"])
+    assert sqlite_store.definition("another") is None
 
 
 async def test_sqlite_refuses_a_second_writer(sqlite_store) -> None:

@@ -61,9 +61,8 @@ class Gate:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 ours = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    ours[name] = value
-                ours.setdefault("cache-control", "no-store")
+                for name, value in {**_HEADERS, "cache-control": "no-store"}.items():
+                    ours.setdefault(name, value)
             await send(message)
 
         refusal = self._refusal(scope, headers)

@@ -56,7 +56,7 @@ def lookback_text(lookback: LookBack) -> str:
     Example:
         >>> from orca.orchestrator.model import LookBack
         >>> lookback_text(LookBack(count=14)), lookback_text(LookBack(delta_ns=3600 * 10**9))
-        ('last 14', 'last 1 h 0 min')
+        ('last 14', 'last 1 h')
     """
     text = f"last {lookback.count}" if lookback.count else f"last {duration(lookback.delta_ns)}"
     if lookback.gap_count:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from orca.orchestrator import queries
@@ -161,6 +162,7 @@ async def failures(site: Site, request: Request) -> Response:
                 "place": place,
                 "error": error,
                 "latest": row,
+                "command": _command(row, error),
                 "runs": [],
             },
         )
@@ -168,6 +170,27 @@ async def failures(site: Site, request: Request) -> Response:
     return site.page(
         request, "failures.html", "Failures", groups=list(groups.values()), full=len(rows) == FAILURES_MAX
     )
+
+
+def _given(value: Any) -> str:
+    """Metadata as the command line reads it: JSON, or plain text where that is no JSON."""
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _command(row: Mapping[str, Any], error: Mapping[str, Any]) -> str:
+    """The command that runs the same body on the same window in a terminal, with a debugger at hand."""
+    words = ["orca", "run", str(error.get("file") or "processor.py")]
+    words += ["--window", row["type_name"], "--window-version", row["type_version"]]
+    for option, moment in (("--from", row["time_from"]), ("--to", row["time_to"])):
+        words += [option, shown.local_input(moment).replace(" ", "T") + "Z"]
+    for key, value in json.loads(row["metadata"] or "{}").items():
+        words += ["--meta", f"{key}={_given(value)}"]
+    return shlex.join([*words, "--only", row["name"]])
 
 
 def _error(row: Mapping[str, Any]) -> dict[str, Any]:

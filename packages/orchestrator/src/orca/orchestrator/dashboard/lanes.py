@@ -14,6 +14,8 @@ __all__ = ["COLUMNS", "LANES_MAX", "Bar", "Lane", "lanes_of", "ticks"]
 
 COLUMNS = 1200
 """Steps of time across a lane: finer than a screen, and a bound on what a page weighs."""
+CUT_STEPS = 8
+"""Steps that a window has on average at least where lines separate windows."""
 LANES_MAX = 60
 """Lanes on one page; more cannot be compared by eye, and filters make fewer."""
 
@@ -43,6 +45,7 @@ class Lane:
         windows: How many windows.
         gaps: Spans between windows that no window covers, as path data.
         gap_count: How many.
+        cuts: Where one window ends and the next begins, as path data; "" where they are too narrow to tell apart.
         overlaps: Windows that begin before another ended.
         failed: Windows whose latest run failed.
         late_p50_ns: From a window's end to its acceptance, half of them.
@@ -53,6 +56,7 @@ class Lane:
     paths: dict[str, str] = field(default_factory=dict[str, str])
     windows: int = 0
     gaps: str = ""
+    cuts: str = ""
     gap_count: int = 0
     overlaps: int = 0
     failed: int = 0
@@ -98,6 +102,10 @@ def _lane(key: tuple[str, str], bars: list[Bar], from_ns: int, span_ns: int) -> 
         runs = _runs(steps, rank)
         if runs:
             lane.paths[state] = _path(runs)
+    if len(bars) * CUT_STEPS <= COLUMNS:
+        lane.cuts = _path(
+            [(step, step) for step in sorted({_step(bar.from_ns, from_ns, span_ns) for bar in bars})]
+        )
     lane.late_p50_ns = percentile([max(0, bar.created_ns - bar.to_ns) for bar in bars], 0.5)
     return lane
 

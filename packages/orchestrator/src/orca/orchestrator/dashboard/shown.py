@@ -11,7 +11,18 @@ from orca.orchestrator.errors import FieldFault, InvalidFieldError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ago", "clock", "duration", "local_input", "metadata_of", "percentile", "short_clock", "time_ns"]
+__all__ = [
+    "ago",
+    "clock",
+    "duration",
+    "local_input",
+    "metadata_of",
+    "percentile",
+    "short_clock",
+    "span",
+    "time_ns",
+    "values_of",
+]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -33,6 +44,25 @@ def clock(ns: int) -> str:
         return "-"
     moment = _moment(ns)
     return moment.strftime("%Y-%m-%d %H:%M:%S") + (f".{ns // 1_000_000 % 1000:03}" if ns % 10**9 else "")
+
+
+def span(from_ns: int, to_ns: int) -> str:
+    """From when to when in UTC, with no more digits than it takes.
+
+    Example:
+        >>> day = 86_400 * 10**9
+        >>> span(1_767_225_600_000_000_000, 1_767_225_600_000_000_000 + 2 * day)
+        '2026-01-01 → 2026-01-03'
+        >>> span(1_767_225_600_000_000_000, 1_767_225_630_000_000_000)
+        '2026-01-01 00:00:00 → 00:00:30'
+    """
+    start, end = clock(from_ns), clock(to_ns)
+    midnight = " 00:00:00"
+    if start.endswith(midnight) and end.endswith(midnight):
+        start, end = start.removesuffix(midnight), end.removesuffix(midnight)
+    elif start[:10] == end[:10]:
+        end = end[11:]
+    return f"{start} → {end}"
 
 
 def short_clock(ns: int, span_ns: int) -> str:
@@ -59,6 +89,8 @@ def duration(ns: float | None) -> str:
     Example:
         >>> [duration(ns) for ns in (0, 1_500, 12_300_000, 2.5e9, 95e9, 7.3e12, 3e14, 3e17, None)]
         ['0', '1.5 µs', '12 ms', '2.5 s', '1 min 35 s', '2 h 1 min', '3 d 11 h', '9.5 years', '-']
+        >>> duration(3600 * 10**9), duration(60 * 10**9)
+        ('1 h', '1 min')
     """
     if ns is None:
         return "-"
@@ -72,29 +104,37 @@ def duration(ns: float | None) -> str:
             value = seconds / size
             return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
     whole = int(seconds)
-    if whole < _HOUR:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < _DAY:
-        return f"{whole // _HOUR} h {whole % _HOUR // 60} min"
     if whole >= 2 * _YEAR:
         return f"{whole / _YEAR:.1f} years"
     if whole >= 10 * _DAY:
         return f"{whole // _DAY} d"
-    return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
+    for (unit, size), (part, below) in (
+        (("d", _DAY), ("h", _HOUR)),
+        (("h", _HOUR), ("min", _MINUTE)),
+        (("min", _MINUTE), ("s", 1)),
+    ):
+        if whole >= size:
+            rest = whole % size // below
+            return f"{whole // size} {unit}" + (f" {rest} {part}" if rest else "")
+    raise AssertionError("less than a minute was answered above")
 
 
 def ago(ns: int, now_ns: int) -> str:
-    """How long something is past.
+    """How long something is past, in one unit.
 
     Example:
-        >>> ago(0, 10), ago(1, 5 * 10**9), ago(10**9, 10**9)
-        ('never', '5.0 s ago', 'now')
+        >>> ago(0, 10), ago(1, 5 * 10**9), ago(10**9, 10**9), ago(1, 7300 * 10**9)
+        ('never', '4 s ago', 'now', '2 h ago')
     """
     if not ns:
         return "never"
-    if now_ns - ns < 10**9:
+    seconds = (now_ns - ns) // 10**9
+    if seconds < 1:
         return "now"
-    return f"{duration(now_ns - ns)} ago"
+    for unit, size in (("d", _DAY), ("h", _HOUR), ("min", _MINUTE)):
+        if seconds >= size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -110,8 +150,13 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 def local_input(ns: int) -> str:
-    """A moment for an input of type ``datetime-local``, in UTC; "" for none."""
-    return _moment(ns).strftime("%Y-%m-%dT%H:%M:%S") if ns else ""
+    """A moment as people type it, in UTC and to the microsecond; "" for none.
+
+    Example:
+        >>> local_input(1_767_225_600_000_000_000), local_input(1_767_225_600_250_000_000), local_input(0)
+        ('2026-01-01 00:00:00', '2026-01-01 00:00:00.250000', '')
+    """
+    return _moment(ns).isoformat(" ").removesuffix("+00:00") if ns else ""
 
 
 def time_ns(text: str, field: str) -> int:
@@ -148,6 +193,29 @@ def metadata_of(text: str) -> list[tuple[str, str]]:
     if not isinstance(value, dict):
         return []
     return [(str(key), _plain(item)) for key, item in cast("dict[str, Any]", value).items()]
+
+
+def values_of(text: str) -> list[tuple[str, str]]:
+    """Computed values as pairs to show, numbers with as many digits as people compare.
+
+    Example:
+        >>> values_of('{"mean": 4.694444444444445, "hours": 24.0, "score": null}')
+        [('mean', '4.69444'), ('hours', '24'), ('score', 'none')]
+        >>> values_of('{"last_day": "2010-12-31T00:00:00+00:00"}')
+        [('last_day', '2010-12-31')]
+    """
+    value: object = json.loads(text or "{}")
+    if not isinstance(value, dict):
+        return []
+    return [(str(key), _rounded(item)) for key, item in cast("dict[str, Any]", value).items()]
+
+
+def _rounded(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.6g}"
+    return _plain(value).removesuffix("T00:00:00+00:00")
 
 
 def _plain(value: Any) -> str:

@@ -82,6 +82,8 @@ class Site:
             clock=shown.clock,
             duration=shown.duration,
             pairs=shown.metadata_of,
+            values=shown.values_of,
+            span=shown.span,
             localtime=shown.local_input,
             ago=self.ago,
             query=urlencode,

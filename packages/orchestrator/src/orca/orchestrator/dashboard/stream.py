@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.responses import Response, StreamingResponse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from starlette.requests import Request
 
     from orca.orchestrator.core import Core
-    from orca.orchestrator.events import CoreEvent
+    from orca.orchestrator.events import CoreEvent, Subscription
 
 __all__ = ["STREAMS_MAX", "Streams"]
 
@@ -22,6 +24,8 @@ STREAMS_MAX = 64
 """Streams at a time: one per browser, or one per tab where a browser cannot share."""
 
 PAUSE_S = 0.25
+# How often files of other programs are looked at: nobody tells about their changes.
+LOOK_S = 1.0
 # Proxies and laptops that fall asleep cut silent connections.
 BEAT_S = 15.0
 RUNS_MAX = 50
@@ -32,10 +36,12 @@ class Streams:
 
     Args:
         core: Whose news.
+        files: SQLite files of other programs, by the kind of news that their change is.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, files: Mapping[str, Path]) -> None:
         self._core = core
+        self._files = files
         self._closed = asyncio.Event()
         self.open = 0
 
@@ -57,32 +63,52 @@ class Streams:
         try:
             with self._core.bus.subscribe() as events:
                 yield "retry: 500\n\nevent: hello\ndata: {}\n\n"
+                seen, told_s = self._looks(), time.monotonic()
+                following = asyncio.ensure_future(events.next())
                 while not self._closed.is_set():
-                    following = asyncio.ensure_future(events.next())
-                    done, _ = await asyncio.wait(
-                        [following, closed], timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED
+                    await asyncio.wait(
+                        [following, closed], timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED
                     )
-                    if following not in done:
-                        following.cancel()
+                    kinds, runs = dict[str, int](), set[int]()
+                    if following.done():
+                        # Gather what comes in the next moment into the same message.
+                        await asyncio.wait([closed], timeout=PAUSE_S)
+                        _gather(following.result(), events, kinds, runs)
+                        following = asyncio.ensure_future(events.next())
+                    looks = self._looks()
+                    kinds.update({kind: 1 for kind, look in looks.items() if look != seen[kind]})
+                    seen = looks
+                    if kinds:
+                        text = json.dumps({"kinds": kinds, "runs": sorted(runs - {0})})
+                        yield f"event: news\ndata: {text}\n\n"
+                        told_s = time.monotonic()
+                    elif time.monotonic() - told_s > BEAT_S:
                         yield ": still here\n\n"
-                        continue
-                    kinds: dict[str, int] = {}
-                    runs: set[int] = set()
-                    event = following.result()
-                    # Gather what comes in the next moment into the same message.
-                    await asyncio.wait([closed], timeout=PAUSE_S)
-                    while True:
-                        kinds[event.kind] = kinds.get(event.kind, 0) + 1
-                        if len(runs) < RUNS_MAX:
-                            runs.add(event.detail.get("run_id", 0))
-                        more = events.waiting()
-                        if more is None:
-                            break
-                        event = more
-                    text = json.dumps({"kinds": kinds, "runs": sorted(runs - {0})})
-                    yield f"event: news\ndata: {text}\n\n"
+                        told_s = time.monotonic()
         finally:
             self.open -= 1
             closed.cancel()
             if following is not None:
                 following.cancel()
+
+    def _looks(self) -> dict[str, tuple[tuple[int, int], ...]]:
+        """Size and time of each file and of its log, which is where changes arrive first."""
+        return {kind: (_look(path), _look(Path(f"{path}-wal"))) for kind, path in self._files.items()}
+
+
+def _look(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return (found.st_size, found.st_mtime_ns)
+
+
+def _gather(event: CoreEvent, events: Subscription, kinds: dict[str, int], runs: set[int]) -> None:
+    """Count what happened by kind, with the runs that it happened to."""
+    more: CoreEvent | None = event
+    while more is not None:
+        kinds[more.kind] = kinds.get(more.kind, 0) + 1
+        if len(runs) < RUNS_MAX:
+            runs.add(more.detail.get("run_id", 0))
+        more = events.waiting()

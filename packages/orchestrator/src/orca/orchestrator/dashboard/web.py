@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from orca.orchestrator.dashboard.app import build
+from orca.orchestrator.dashboard.foreign import places
 from orca.orchestrator.dashboard.gate import Gate
 from orca.orchestrator.dashboard.stream import Streams
 
@@ -44,7 +45,7 @@ class Web:
     """
 
     def __init__(self, server: CoreServer, access: Access) -> None:
-        self.streams = Streams(server.core)
+        self.streams = Streams(server.core, places(server.settings))
         app: Any = Gate(build(server, self.streams), access)
         config = uvicorn.Config(
             app,

@@ -261,6 +261,12 @@ class Durable(Family):
     async def _store(self, extras: Extras, snapshot: dict[str, Any], entry: dict[str, Any] | None) -> None:
         snapshot["sequence"] = extras.saved + 1
         store = extras.persistence
+        if extras.described is not store:
+            # Stores that can, keep the definition beside its runs, so that other programs can draw them.
+            describe = getattr(store, "describe", None)
+            if describe is not None:
+                describe(self.definition_hash, self.definition)
+            extras.described = store
         commit = getattr(store, "commit", None)
         if commit is not None:
             await commit(extras.run_id, snapshot, entry)

@@ -45,6 +45,7 @@ class Extras:
         runners: Command lines of children in other programs, by name.
         parent: The parent and the path of its invoking state.
         persistence: The store, or None.
+        described: The store that has the definition already, or None.
         run_id: The name of the run in the store.
         saved: The sequence number of the last snapshot that was saved.
         timer_policy: What timers do after a restart.
@@ -65,6 +66,7 @@ class Extras:
         "clock",
         "counts",
         "delayed",
+        "described",
         "effects",
         "finished",
         "foreign",
@@ -103,6 +105,7 @@ class Extras:
         self.runners: dict[str, list[str]] = {}
         self.parent: tuple[OrcaMachine, str] | None = None
         self.persistence: Any = None
+        self.described: Any = None
         self.run_id: str | None = None
         self.saved = 0
         self.timer_policy: TimerPolicy = "deadline"

@@ -30,6 +30,8 @@ from orca.statemachine.runtime.types import ConcurrentUpdateError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from orca.statemachine.model import MachineDef
+
 __all__ = ["BATCH_MAX", "CHUNK", "SQLiteStore", "StoreClosedError", "StoreError"]
 
 BATCH_MAX: Final = 1_000
@@ -47,6 +49,9 @@ CREATE TABLE IF NOT EXISTS orca_runs (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS orca_journal (
     run_id TEXT NOT NULL, sequence INTEGER NOT NULL, entry TEXT NOT NULL, PRIMARY KEY (run_id, sequence)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS orca_definitions (
+    hash TEXT PRIMARY KEY, machine TEXT NOT NULL, version TEXT NOT NULL, source TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS orca_recent (
     number INTEGER PRIMARY KEY, run_id TEXT NOT NULL, sequence INTEGER NOT NULL, entry TEXT NOT NULL
@@ -137,6 +142,8 @@ class SQLiteStore:
         self._synchronous = synchronous
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
+        self._described: set[str] = set()
+        self._definitions: list[tuple[str, str, str, str]] = []
         self._closed = False
         self._recent = 0
         try:
@@ -174,6 +181,20 @@ class SQLiteStore:
         finished.wait()
         if job.error is not None:
             raise job.error
+
+    def describe(self, key: str, definition: MachineDef) -> None:
+        """Keep a definition, as brace notation, with the next save; what reads the file can then draw its runs.
+
+        Args:
+            key: Its hash, as snapshots name it.
+            definition: What it is.
+        """
+        if key in self._described:
+            return
+        from orca.statemachine.printer import print_brace  # noqa: PLC0415 - once per definition
+
+        self._described.add(key)
+        self._definitions.append((key, definition.name, definition.version, print_brace(definition)))
 
     async def commit(
         self, run_id: str, snapshot: Mapping[str, Any], entry: Mapping[str, Any] | None = None
@@ -261,6 +282,10 @@ class SQLiteStore:
     def _write_batch(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
         try:
             connection.execute("BEGIN IMMEDIATE")
+            definitions = len(self._definitions)  # others may add more meanwhile
+            if definitions:
+                statement = "INSERT OR IGNORE INTO orca_definitions VALUES (?, ?, ?, ?)"
+                connection.executemany(statement, self._definitions[:definitions])
             for start in range(0, len(batch), CHUNK):
                 self._write_chunk(connection, batch[start : start + CHUNK])
             if self._recent >= RECENT_MAX:
@@ -269,6 +294,7 @@ class SQLiteStore:
             connection.execute("COMMIT")
             if self._recent >= RECENT_MAX:
                 self._recent = 0
+            del self._definitions[:definitions]
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -327,6 +353,11 @@ class SQLiteStore:
         """Runs in the order of their ids: id, machine, sequence number; at most ``limit``."""
         rows = self._rows("SELECT run_id, machine, sequence FROM orca_runs ORDER BY run_id LIMIT ?", limit)
         return [(str(run_id), str(machine), int(sequence)) for run_id, machine, sequence in rows]
+
+    def definition(self, key: str) -> str | None:
+        """The definition with this hash, in brace notation, or None."""
+        rows = self._rows("SELECT source FROM orca_definitions WHERE hash = ?", key)
+        return str(rows[0][0]) if rows else None
 
     def journal(self, run_id: str) -> list[dict[str, Any]]:
         """What happened in a run, in order: each entry with its ``sequence``."""

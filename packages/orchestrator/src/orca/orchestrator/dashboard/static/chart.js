@@ -28,6 +28,17 @@
     };
   }
 
+  // Moments as the rest of the page writes them, coarser where the span is longer.
+  const DAY = 86400;
+  const moments = [
+    [DAY * 365, "{YYYY}", null, null, null, null, null, null, 1],
+    [DAY * 28, "{MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+    [DAY, "{D} {MMM}", "\n{YYYY}", null, null, null, null, null, 1],
+    [60, "{HH}:{mm}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
+    [1, "{HH}:{mm}:{ss}", "\n{D} {MMM} {YYYY}", null, "\n{D} {MMM}", null, null, null, 1],
+    [0.001, "{ss}.{fff}", "\n{D} {MMM} {YYYY} {HH}:{mm}", null, "\n{D} {MMM} {HH}:{mm}", null, "\n{HH}:{mm}", null, 1],
+  ];
+
   function draw(box, data) {
     box.replaceChildren();
     const axis = { stroke: css("--dim"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line") } };
@@ -35,14 +46,16 @@
       width: box.clientWidth - 22,
       height: HEIGHT,
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-      series: [{ label: "UTC" }, ...data.names.map((name, i) => ({
+      series: [{ label: "UTC", value: "{YYYY}-{MM}-{DD} {HH}:{mm}:{ss}" }, ...data.names.map((name, i) => ({
         label: name || "value",
         stroke: css(colours[i % colours.length]),
         width: 1.5,
         spanGaps: true,
         points: { show: data.times.length < 80, size: 5 },
       }))],
-      axes: [axis, { ...axis, size: 60 }],
+      axes: [{ ...axis, values: moments }, { ...axis, size: 60 }],
+      // From the beginning of the first window, whose result stands at its end.
+      scales: { x: { range: (_, min, max) => [min === data.times[0] ? data.starts[0] : min, max] } },
       hooks: { drawClear: [bands(data)] },
     }, [data.times, ...data.series], box);
     new ResizeObserver(() => plot.setSize({ width: box.clientWidth - 22, height: HEIGHT })).observe(box);

@@ -133,6 +133,50 @@
   });
   document.addEventListener("pointerup", () => { drag = null; });
 
+  // The graph of algorithms: fitted at first, and kept at its size when news replace the drawing.
+  function graph(box) {
+    const drawing = () => box.querySelector("svg");
+    const size = () => drawing().viewBox.baseVal;
+    let scale = 1;
+    function apply() {
+      for (const side of ["width", "height"]) {
+        const wanted = String(Math.round(size()[side] * scale));
+        if (drawing().getAttribute(side) !== wanted) drawing().setAttribute(side, wanted);
+      }
+    }
+    function zoom(to) {
+      const [x, y] = [box.scrollLeft + box.clientWidth / 2, box.scrollTop + box.clientHeight / 2].map((at) => at / scale);
+      scale = Math.min(2, Math.max(0.05, to));
+      apply();
+      box.scrollTo(x * scale - box.clientWidth / 2, y * scale - box.clientHeight / 2);
+    }
+    const wide = () => (box.clientWidth - 22) / size().width;
+    const whole = () => Math.min(1, wide(), (box.clientHeight - 22) / size().height);
+    document.querySelectorAll("[data-zoom]").forEach((button) => button.addEventListener("click", () => {
+      const by = button.dataset.zoom;
+      zoom(by === "fit" ? whole() : by === "full" ? 1 : scale * Number(by));
+    }));
+    document.getElementById("find").addEventListener("change", (event) => {
+      const name = event.target.value.trim().toLowerCase();
+      const nodes = [...box.querySelectorAll("a[data-name]")];
+      nodes.forEach((node) => node.classList.remove("found"));
+      const is = (test) => nodes.find((node) => test(node.dataset.name.toLowerCase()));
+      const node = name && (is((one) => one === name) || is((one) => one.includes(name)));
+      if (!node) return;
+      zoom(1);
+      node.classList.add("found");
+      node.scrollIntoView({ block: "center", inline: "center" });
+    });
+    new MutationObserver(apply).observe(box, { attributes: true, subtree: true, attributeFilter: ["width", "height"] });
+    // Wide graphs show their whole width; what they begin with stands in the middle of their height.
+    zoom(Math.min(1, Math.max(wide(), 0.3)));
+    box.scrollTo(0, (size().height * scale - box.clientHeight) / 2);
+  }
+  if (document.getElementById("graph")) graph(document.getElementById("graph"));
+
+  // A narrow page has its menu in one line: the present page must be in sight.
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("[data-copy]");
     if (!button) return;
