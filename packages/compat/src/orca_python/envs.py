@@ -7,14 +7,16 @@ or empty when nothing says it.
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any, Final
 
 from orca.processor.discovery import find_core, find_processor, find_project, parse_address
-from orca.processor.errors import MissingEnvVar
+from orca_python.exceptions import BadConfigFile, BadEnvVar, MissingDependency, MissingEnvVar
 
 __all__ = [
     "HOST",
+    "LOGGER",
     "ORCASERVER",
     "ORCA_CORE",
     "PORT",
@@ -22,10 +24,17 @@ __all__ = [
     "PROCESSOR_HOST",
     "PROCESSOR_PORT",
     "PROJECT_NAME",
+    "BadConfigFile",
+    "BadEnvVar",
+    "MissingDependency",
+    "MissingEnvVar",
     "getenvs",
     "hasConfig",
     "is_production",
 ]
+
+LOGGER: Final = logging.getLogger(__name__)
+"""The published logger; nothing is logged here."""
 
 ORCASERVER: str
 """The core as ``host:port``, or empty."""

@@ -15,14 +15,15 @@ from orca.statemachine.runtime.bridge import (
 )
 from orca.statemachine.runtime.bridge import descriptor_for as _descriptor_for
 from orca_runtime_python._convert import to_model
+from orca_runtime_python.types import MachineDef
 
 if TYPE_CHECKING:
     from orca.statemachine.model import MachineDef as _Model
-    from orca_runtime_python.types import MachineDef
 
 __all__ = [
     "BRIDGE_PROTOCOL_VERSION",
     "BridgeError",
+    "MachineDef",
     "build_invocation",
     "descriptor_for",
     "dispatch_foreign",

@@ -11,9 +11,13 @@ from orca.statemachine.runtime.bus import (
     get_event_bus,
     reset_event_bus,
 )
+from orca.statemachine.runtime.types import Effect, EffectResult, EffectStatus
 
 __all__ = [
+    "Effect",
     "EffectHandler",
+    "EffectResult",
+    "EffectStatus",
     "Event",
     "EventBus",
     "EventHandler",

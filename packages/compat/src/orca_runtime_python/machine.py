@@ -9,21 +9,65 @@ from orca.statemachine.runtime.bus import Event, EventBus, EventType, get_event_
 from orca.statemachine.runtime.machine import OrcaMachine as _OrcaMachine
 from orca.statemachine.runtime.types import MachineNotActiveError, StateValue, TransitionResult
 from orca_runtime_python._convert import to_model
+from orca_runtime_python.bridge import BridgeError, build_invocation, dispatch_foreign
+from orca_runtime_python.persistence import AsyncPersistenceAdapter, PersistenceAdapter
+from orca_runtime_python.types import (
+    ActionSignature,
+    Effect,
+    EffectResult,
+    EffectStatus,
+    GuardAnd,
+    GuardCompare,
+    GuardExpression,
+    GuardFalse,
+    GuardNot,
+    GuardNullcheck,
+    GuardOr,
+    GuardTrue,
+    InvokeDef,
+    MachineDef,
+    StateDef,
+    Transition,
+    ValueRef,
+    VariableRef,
+)
 
 if TYPE_CHECKING:
     from orca.statemachine.model import MachineDef as _Model
-    from orca_runtime_python.types import MachineDef
 
 __all__ = [
     "ActionHandler",
+    "ActionSignature",
+    "AsyncPersistenceAdapter",
+    "BridgeError",
+    "Effect",
+    "EffectResult",
+    "EffectStatus",
     "Event",
     "EventBus",
     "EventType",
+    "GuardAnd",
+    "GuardCompare",
+    "GuardExpression",
+    "GuardFalse",
+    "GuardNot",
+    "GuardNullcheck",
+    "GuardOr",
+    "GuardTrue",
+    "InvokeDef",
+    "MachineDef",
     "MachineNotActiveError",
     "OrcaMachine",
+    "PersistenceAdapter",
+    "StateDef",
     "StateValue",
+    "Transition",
     "TransitionCallback",
     "TransitionResult",
+    "ValueRef",
+    "VariableRef",
+    "build_invocation",
+    "dispatch_foreign",
     "get_event_bus",
 ]
 

@@ -4,18 +4,57 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from orca.statemachine.diagnostics import ParseError, render
 from orca.statemachine.loading import LoadResult, load
 from orca_runtime_python._convert import DefinitionError, from_model, to_model
-
-if TYPE_CHECKING:
-    from orca_runtime_python.types import MachineDef
+from orca_runtime_python.types import (
+    ActionSignature,
+    EffectDef,
+    GuardAnd,
+    GuardCompare,
+    GuardDef,
+    GuardExpression,
+    GuardFalse,
+    GuardNot,
+    GuardNullcheck,
+    GuardOr,
+    GuardTrue,
+    InvokeDef,
+    MachineDef,
+    ParallelDef,
+    RegionDef,
+    ReturnDef,
+    StateDef,
+    Transition,
+    ValueRef,
+    VariableRef,
+)
 
 __all__ = [
+    "ActionSignature",
     "DefinitionError",
+    "EffectDef",
+    "GuardAnd",
+    "GuardCompare",
+    "GuardDef",
+    "GuardExpression",
+    "GuardFalse",
+    "GuardNot",
+    "GuardNullcheck",
+    "GuardOr",
+    "GuardTrue",
+    "InvokeDef",
+    "MachineDef",
+    "ParallelDef",
     "ParseError",
+    "RegionDef",
+    "ReturnDef",
+    "StateDef",
+    "Transition",
+    "ValueRef",
+    "VariableRef",
     "from_model",
     "parse_orca",
     "parse_orca_auto",

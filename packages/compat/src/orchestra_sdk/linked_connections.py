@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
-from orchestra.sdk import LinkedConnection, get_linked_connection, list_linked_connections
+from orchestra.sdk import (
+    LinkedConnection,
+    LinkedConnectionNotFoundError,
+    get_linked_connection,
+    list_linked_connections,
+)
 
-__all__ = ["LinkedConnection", "get_linked_connection", "list_linked_connections"]
+__all__ = [
+    "LinkedConnection",
+    "LinkedConnectionNotFoundError",
+    "get_linked_connection",
+    "list_linked_connections",
+]

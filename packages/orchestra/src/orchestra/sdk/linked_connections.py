@@ -61,9 +61,9 @@ class LinkedConnection:
         """
         return self.fields[_normalise(name)]
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, field: str, default: Any = None) -> Any:
         """Return a field by its name in any case, or ``default``."""
-        return self.fields.get(_normalise(name), default)
+        return self.fields.get(_normalise(field), default)
 
 
 def list_linked_connections(environ: Mapping[str, str] | None = None) -> list[LinkedConnection]:
