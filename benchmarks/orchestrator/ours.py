@@ -45,14 +45,15 @@ def processor(address: str | None = None) -> Processor:
     return proc
 
 
-def core_main(ready: Any, folder: str) -> None:
+def core_main(ready: Any, folder: str, kind: str) -> None:
     """The core's process."""
-    run_foreground(CoreSettings(folder=Path(folder), port=0), ready=lambda server: ready.put(server.address))
+    settings = CoreSettings(folder=Path(folder), port=0, fuse_chains=kind == "fused")
+    run_foreground(settings, ready=lambda server: ready.put(server.address))
 
 
-def worker_main(address: str, fused: bool) -> None:
-    """The worker's process; without chains it is what a published worker is."""
-    if not fused:
+def worker_main(address: str, kind: str) -> None:
+    """The worker's process; without announcing anything it is to the core what a published worker is."""
+    if kind == "published":
         wire.FEATURES = ()  # type: ignore[misc]
     processor(address).run()
 
@@ -93,7 +94,7 @@ async def drive(address: str, count: int, flight: int) -> dict[str, float]:
         begun = time.perf_counter()
         await asyncio.gather(*(lane() for _ in range(flight)))
         while (await status(q.GetStatusRequest())).open_runs:
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0.02)
         rate = count / (time.perf_counter() - begun)
         found = await status(q.GetStatusRequest())
         assert found.results == 3 * found.windows, "results are missing"
@@ -105,15 +106,15 @@ async def drive(address: str, count: int, flight: int) -> dict[str, float]:
     }
 
 
-def served(count: int, flight: int, *, fused: bool) -> dict[str, float]:
+def served(count: int, flight: int, kind: str) -> dict[str, float]:
     """Over gRPC."""
     context = multiprocessing.get_context("spawn")
     ready = context.Queue()
     with tempfile.TemporaryDirectory() as folder:
-        core = context.Process(target=core_main, args=(ready, folder))
+        core = context.Process(target=core_main, args=(ready, folder, kind))
         core.start()
         address = ready.get(timeout=30)
-        worker = context.Process(target=worker_main, args=(address, fused))
+        worker = context.Process(target=worker_main, args=(address, kind))
         worker.start()
         try:
             return uvloop.run(drive(address, count, flight))
@@ -155,5 +156,5 @@ if __name__ == "__main__":
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         answer = uvloop.run(local(windows, at_a_time))
     else:
-        answer = served(windows, at_a_time, fused=kind == "fused")
+        answer = served(windows, at_a_time, kind)
     print(json.dumps(answer))

@@ -43,7 +43,8 @@ def main() -> int:
     table: dict[str, Any] = {}
     for name, kind in (
         ("orca, fused", "fused"),
-        ("orca, one call per stage", "plain"),
+        ("orca, one call per stage", "stages"),
+        ("orca, one call per stage, as to a published worker", "published"),
         ("orca, local mode", "local"),
     ):
         table[name] = {"durable": "yes", **run(sys.executable, "ours.py", kind, str(count), "50")}

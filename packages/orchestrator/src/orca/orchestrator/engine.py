@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orca.orchestrator import execution
@@ -40,7 +41,7 @@ from orca.orchestrator.store.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from orca.common.clock import Clock
     from orca.orchestrator.events import EventBus
@@ -117,6 +118,8 @@ class Engine:
         self._type_ids: dict[object, int] = {}
         self._ending: tuple[str, Attempt] | None = None
         self._stopping = False
+        self._ends: dict[int, list[asyncio.Future[None]]] = {}
+        self._idlers: list[asyncio.Future[None]] = []
 
     def now_ns(self) -> int:
         """The time for records."""
@@ -183,6 +186,7 @@ class Engine:
             self._loop.call_later(STORE_PAUSE_S, self._refill)
         finally:
             self._refilling = None
+            self._tell_idlers()
 
     # runs
 
@@ -474,9 +478,13 @@ class Engine:
         if self.dispatcher is not None and active.state.open:
             self.dispatcher.drop(active)
         freed = self.index.remove(active)
+        for future in self._ends.get(active.run.run_id, ()):
+            if not future.done():
+                future.set_result(None)
         for node in range(len(active.info.plan.nodes)):
             self.history.pop((active.run.run_id, node), None)
         self._refill()
+        self._tell_idlers()
         if free:
             for other, node in freed:
                 self._free(other, node)
@@ -498,6 +506,35 @@ class Engine:
             self.bus.publish(
                 "run", {"run_id": active.run.run_id, "window_id": active.run.span.id, "state": state}
             )
+
+    # who waits
+
+    @contextmanager
+    def ending(self, run_id: int) -> Generator[asyncio.Future[None]]:
+        """A future that is done when a run of this core is over; look at the store after asking for it."""
+        future: asyncio.Future[None] = self._loop.create_future()
+        waiting = self._ends.setdefault(run_id, [])
+        waiting.append(future)
+        try:
+            yield future
+        finally:
+            waiting.remove(future)
+            if not waiting:
+                self._ends.pop(run_id, None)
+
+    async def idle(self) -> None:
+        """Wait until no run is active and none waits on the disk."""
+        while len(self.index) or self._more_on_disk or self._refilling is not None:
+            future: asyncio.Future[None] = self._loop.create_future()
+            self._idlers.append(future)
+            await future
+
+    def _tell_idlers(self) -> None:
+        if self._idlers and not len(self.index):
+            idlers, self._idlers = self._idlers, []
+            for future in idlers:
+                if not future.done():
+                    future.set_result(None)
 
     # the end
 

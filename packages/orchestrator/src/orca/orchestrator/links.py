@@ -257,6 +257,8 @@ class Link:
     @property
     def fuses(self) -> bool:
         """Whether every present instance takes chains."""
+        if not self.settings.fuse_chains:
+            return False
         present = [entry for entry in self.instances.values() if entry.state != "outdated"]
         return bool(present) and all(wire.FEATURE_CHAINS in entry.features for entry in present)
 

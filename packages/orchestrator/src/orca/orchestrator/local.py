@@ -139,12 +139,14 @@ class LocalCore:
     async def wait(self, window_id: int) -> dict[str, Any]:
         """The latest run of a window, once it is finished: its state and each algorithm's status and value."""
         core = self._opened
-        with core.bus.subscribe() as events:
-            while True:
-                run, executions, _ = await queries.read_run(core.store, 0, window_id)
-                if run["state"] != OPEN:
-                    break
-                await events.next()
+        run, executions, _ = await queries.read_run(core.store, 0, window_id)
+        while run["state"] == OPEN:
+            with core.engine.ending(run["id"]) as ended:
+                # It may have ended before anybody waited for it.
+                run, executions, _ = await queries.read_run(core.store, run["id"])
+                if run["state"] == OPEN:
+                    await ended
+                    run, executions, _ = await queries.read_run(core.store, run["id"])
         return {
             "run_id": run["id"],
             "state": RUN_STATES[run["state"]],
@@ -154,9 +156,11 @@ class LocalCore:
     async def drain(self) -> None:
         """Wait until no run is open."""
         core = self._opened
-        with core.bus.subscribe() as events:
-            while len(core.engine.index) or await core.store.backlog.depth():
-                await events.next()
+        await core.engine.idle()
+        while await core.store.backlog.depth():
+            # Given back, or made by another way than an emit.
+            core.engine.wake()
+            await core.engine.idle()
 
     async def results(self, name: str, version: str = "", *, limit: int = 10_000) -> list[dict[str, Any]]:
         """An algorithm's results in order of time."""

@@ -47,6 +47,8 @@ class CoreSettings:
         calls_per_instance_max: Concurrent calls to one instance of our worker.
         calls_per_published_max: Concurrent calls to a published worker: its ten threads also answer health
             checks.
+        fuse_chains: Whether a chain of algorithms goes to one of our workers in one call; without it each
+            algorithm is a call of its own, as with published workers.
         metadata_bytes_max: Size of one window's metadata as JSON.
         metadata_depth_max: Nesting of one window's metadata.
         emit_many_max: Windows in one EmitMany call.
@@ -79,6 +81,7 @@ class CoreSettings:
     active_runs_max: int = 1000
     calls_per_instance_max: int = 100
     calls_per_published_max: int = 8
+    fuse_chains: bool = True
     metadata_bytes_max: int = 1024 * 1024
     metadata_depth_max: int = 20
     emit_many_max: int = 10_000
