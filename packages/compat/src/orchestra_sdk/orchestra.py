@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from typing import Any
 
 from orca.common.errors import UsageError
@@ -73,7 +72,7 @@ class OrchestraSDK(sdk.OrchestraSDK):
 
     @send_logs.setter
     def send_logs(self, value: bool) -> None:
-        self._reporter.options = replace(self._reporter.options, send_logs=bool(value))
+        self._reporter.options.send_logs = bool(value)
 
     @property
     def http_client(self) -> HTTPClient | None:

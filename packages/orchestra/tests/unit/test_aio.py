@@ -131,7 +131,7 @@ def test_without_a_disk_true_means_acknowledged(options, server, run_id):
             assert await sdk.update_task(message="sent")
             server.stop()
             sdk._reporter.courier.budgets = Budgets(direct_s=0.1)
-            object.__setattr__(sdk._reporter.options, "budgets", Budgets(direct_s=0.1))
+            sdk._reporter.options._budgets = Budgets(direct_s=0.1)
             assert not await sdk.update_task(message="lost")
 
     asyncio.run(main())

@@ -314,6 +314,22 @@ def test_an_outbox_that_cannot_be_opened_is_replaced_by_memory(tmp_path, server,
     courier.close()
 
 
+def test_ordinary_events_are_synced_soon_after_and_ends_at_once(courier, server, monkeypatch):
+    run = uuid4()
+    courier.append(running(run, "started"), route(server), opened="job")
+    assert courier.flush(10)
+    said: list[str] = []
+    courier._disk._open().set_trace_callback(said.append)
+    rested = threading.Event()
+    rest = courier._disk.rest
+    monkeypatch.setattr(courier._disk, "rest", lambda: (rest(), rested.set()))
+    assert courier.accepted(courier.append(running(run, "a"), route(server)))
+    assert "PRAGMA synchronous=FULL" not in said
+    assert rested.wait(10)
+    assert courier.accepted(courier.append(status_event(run, TaskRunStatus.SUCCEEDED, None), route(server)))
+    assert "PRAGMA synchronous=FULL" in said
+
+
 def test_progress_is_coalesced_and_ends_before_the_terminal_status(tmp_path, server):
     courier = Courier(tmp_path / "spool", progress_interval_s=0.05)
     run = uuid4()

@@ -117,6 +117,38 @@ def test_caps_drop_progress_first_and_say_so(folder, caplog):
     spool.close()
 
 
+def test_a_commit_is_synced_where_it_is_asked_for_and_otherwise_at_rest(spool, folder, monkeypatch):
+    said: list[str] = []
+    spool._open().set_trace_callback(said.append)
+    spool.append([(event("a"), URL, "key")], now_s=1.0)
+    assert "PRAGMA synchronous=FULL" in said
+    said.clear()
+    spool.append([(event("a"), URL, "key")], now_s=1.0, sync=False)
+    assert "PRAGMA synchronous=NORMAL" in said
+    assert "PRAGMA synchronous=FULL" not in said
+    synced: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), fsync(fd)))
+    spool.rest()
+    assert synced == [(folder / "outbox.db-wal").stat().st_ino]
+    (folder / "outbox.db-wal").unlink()
+    (folder / "outbox.db-wal").mkdir()
+    with pytest.raises(SpoolError, match="cannot be synced"):
+        spool.rest()
+    (folder / "outbox.db-wal").rmdir()
+    spool.rest()  # without a log there is nothing to sync
+    Spool(None).rest()
+
+
+def test_a_long_log_is_folded_in_at_rest(spool, folder):
+    big = Event("a", Kind.OUTPUT, b"x" * 1_000_000)
+    for _ in range(6):
+        spool.append([(big, URL, "key")], now_s=1.0, sync=False)
+    assert (folder / "outbox.db").stat().st_size < 1_000_000
+    spool.rest()
+    assert (folder / "outbox.db").stat().st_size > 6_000_000
+
+
 def test_a_full_disk_is_an_error_and_the_outbox_goes_on_afterwards(spool):
     fill(spool, event("a"))
     connection = spool._open()

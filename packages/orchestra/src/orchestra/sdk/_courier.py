@@ -35,6 +35,10 @@ logger = logging.getLogger(__name__)
 
 BATCH_MAX = 256
 """Events in one commit: it bounds how long the first caller of a batch waits for the last."""
+SYNC_S = 0.2
+"""What is in the outbox without being synced yet is synced when nobody has reported for this long ..."""
+SYNC_S_MAX = 1.0
+"""... and at the latest after this long, whoever waits then."""
 PROGRESS_INTERVAL_S = 1.0
 """A person reads progress; a thousand updates a second are one line a second."""
 
@@ -127,6 +131,8 @@ class Courier:
         self._threads: list[threading.Thread] = []
         self._closed = False
         self._pending: set[Ticket] = set()
+        self._unsynced_s: float | None = None  # since when
+        self._stored_s = 0.0
 
     # -- what callers use ----------------------------------------------------
 
@@ -194,6 +200,7 @@ class Courier:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(timeout_s)
+        self._sync(now=True)
         for spool in (self._disk, self._memory):
             if spool is not None:
                 spool.close()
@@ -222,6 +229,7 @@ class Courier:
             batch = self._drain(self._next_timer_s())
             try:
                 self._write_once(batch)
+                self._sync()
             except Exception:  # the thread must outlive any surprise; callers see False
                 logger.exception("the outbox writer met an unexpected error")
                 for command in batch:
@@ -244,6 +252,8 @@ class Courier:
         now_s = self._clock.monotonic()
         dues = [self._slot_due.get(key, 0.0) for key in list(self._slots)]
         dues += [beat.due_s for beat in self._beats.values()]
+        if self._unsynced_s is not None:
+            dues.append(min(self._stored_s + SYNC_S, self._unsynced_s + SYNC_S_MAX))
         return max(min(dues) - now_s, 0.0) if dues else None
 
     def _write_once(self, batch: list[_Command]) -> None:
@@ -271,6 +281,19 @@ class Courier:
                 out.append(_Append(event, beat.route, Ticket(terminal=False)))
         if out:
             self._store(out)
+
+    def _sync(self, *, now: bool = False) -> None:
+        """Sync what ordinary events left unsynced, once that is due."""
+        now_s = self._clock.monotonic()
+        if self._unsynced_s is None or self._disk is None:
+            return
+        if not now and now_s < min(self._stored_s + SYNC_S, self._unsynced_s + SYNC_S_MAX):
+            return
+        self._unsynced_s = None
+        try:
+            self._disk.rest()
+        except SpoolError as error:
+            logger.warning("%s", error.message)
 
     def _take_slot(self, key: str, now_s: float) -> list[_Append]:
         slot = self._slots.pop(key, None)
@@ -317,7 +340,9 @@ class Courier:
                 sender.watch(spool, row_id, append.event.run, append.ticket)
 
         try:
-            spool.append(entries, now_s=now_s, opened=opened, closed=closed, before_commit=watch)
+            # A power cut ends the job as well. What must be known after it is that the run began, and how it ended.
+            sync = bool(opened or closed)
+            spool.append(entries, now_s=now_s, opened=opened, closed=closed, sync=sync, before_commit=watch)
         except SpoolError as error:
             for row_id in watched:
                 sender.unwatch(spool, row_id)
@@ -325,6 +350,8 @@ class Courier:
                 raise
             logger.warning("%s; events are kept in memory and sent directly", error.message)
             return False
+        self._stored_s = self._clock.monotonic()
+        self._unsynced_s = None if sync else self._unsynced_s or self._stored_s
         for append in appends:
             append.ticket.stored.set_result(spool.durable)
         try:

@@ -10,8 +10,7 @@ import itertools
 import logging
 import os
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestra.sdk._protocol import parse_task_run_id, webhook_url
 from orchestra.sdk.errors import UsageError
@@ -27,8 +26,7 @@ logger = logging.getLogger(__name__)
 HEADER = "orchestra_task_run_id"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """A task run and the address that hears of it.
 
     Attributes:

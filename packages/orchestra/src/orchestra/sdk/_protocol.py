@@ -7,9 +7,8 @@ rules.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestra.sdk.enums import TaskRunStatus, WebhookEventType
 from orchestra.sdk.errors import UsageError
@@ -70,8 +69,7 @@ class Kind(IntEnum):
     TERMINAL = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One webhook event, ready to be sent.
 
     Attributes:
@@ -93,8 +91,7 @@ class Verdict(IntEnum):
     REFUSED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The decision on one attempt.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orchestra.sdk._fork import import_gate
@@ -16,7 +15,7 @@ from orchestra.sdk._protocol import (
     status_event,
 )
 from orchestra.sdk._run import Run, Scope, current_run, left_word, run_in_context
-from orchestra.sdk.limits import Budgets, Caps
+from orchestra.sdk.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from orchestra.sdk._redact import Redactor
     from orchestra.sdk._sender import Ticket
     from orchestra.sdk.enums import TaskRunStatus
-from orchestra.sdk.errors import UsageError
+    from orchestra.sdk.limits import Budgets, Caps
 
 __all__ = ["Options", "Reporter"]
 
@@ -38,7 +37,6 @@ HEARTBEAT_S_MIN = 1.0
 """A faster heartbeat is a flood, not a sign of life."""
 
 
-@dataclass(frozen=True, slots=True)
 class Options:
     """The settings of one SDK instance.
 
@@ -52,21 +50,52 @@ class Options:
         quiet: No warning when nothing is configured.
         spool: The outbox's folder; "memory" keeps it in memory, None means the default place.
         redact: More values to mask.
-        budgets: How long calls may wait.
-        caps: What the outbox may hold.
     """
 
-    send_logs: bool = False
-    capture: bool = False
-    heartbeat_s: float | None = None
-    supervise: bool = False
-    cancellable: bool = False
-    reraise: bool = True
-    quiet: bool = False
-    spool: Path | str | None = None
-    redact: tuple[str, ...] = ()
-    budgets: Budgets = field(default_factory=Budgets)
-    caps: Caps = field(default_factory=Caps)
+    def __init__(
+        self,
+        *,
+        send_logs: bool = False,
+        capture: bool = False,
+        heartbeat_s: float | None = None,
+        supervise: bool = False,
+        cancellable: bool = False,
+        reraise: bool = True,
+        quiet: bool = False,
+        spool: Path | str | None = None,
+        redact: tuple[str, ...] = (),
+        budgets: Budgets | None = None,
+        caps: Caps | None = None,
+    ) -> None:
+        self.send_logs = send_logs
+        self.capture = capture
+        self.heartbeat_s = heartbeat_s
+        self.supervise = supervise
+        self.cancellable = cancellable
+        self.reraise = reraise
+        self.quiet = quiet
+        self.spool = spool
+        self.redact = redact
+        self._budgets = budgets
+        self._caps = caps
+
+    @property
+    def budgets(self) -> Budgets:
+        """How long calls may wait."""
+        if self._budgets is None:
+            from orchestra.sdk.limits import Budgets  # noqa: PLC0415  with dataclasses, for who reports
+
+            self._budgets = Budgets()
+        return self._budgets
+
+    @property
+    def caps(self) -> Caps:
+        """What the outbox may hold."""
+        if self._caps is None:
+            from orchestra.sdk.limits import Caps  # noqa: PLC0415
+
+            self._caps = Caps()
+        return self._caps
 
 
 _NEEDED = ("_courier", "_encode", "_redact", "_wrapped", "linked_connections")

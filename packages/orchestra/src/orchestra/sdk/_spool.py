@@ -1,7 +1,8 @@
 """The outbox on disk: one SQLite file that several processes share.
 
-Every append is one synced commit, so what was accepted survives kill -9 and a power cut. The file holds no
-API key, only a fingerprint that tells whose key an event needs. It is readable by its owner alone.
+Every append is one commit, so what was accepted survives every end of the process; a synced one survives a power cut
+too. The file holds no API key, only a fingerprint that tells whose key an event needs. It is readable by its owner
+alone.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ LEASE_S = 30.0
 """How long a line stays claimed by a holder that cannot be checked (another container) or stands still. A holder that
 lives gives its claim back earlier: it starts no attempt that could outlast the lease."""
 SCHEMA_VERSION = 2
+CHECKPOINT_BYTES = 4 * 1024 * 1024
+"""The log is folded into the file beyond this size where nobody waits; beyond four times as much, in any commit."""
+_PAGE_BYTES = 4_096
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events(
@@ -185,6 +189,7 @@ class Spool:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint={4 * CHECKPOINT_BYTES // _PAGE_BYTES}")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise SpoolError(
@@ -276,6 +281,7 @@ class Spool:
         now_s: float,
         opened: Sequence[OpenRun] = (),
         closed: Sequence[str] = (),
+        sync: bool = True,
         before_commit: Callable[[list[int]], None] | None = None,
     ) -> list[int]:
         """Store events in one commit and return their ids, which grow.
@@ -285,12 +291,13 @@ class Spool:
             now_s: The wall clock.
             opened: Task runs that start with these events.
             closed: Task runs that end with them.
+            sync: Whether a power cut right after the return takes nothing; without it `rest` syncs later.
             before_commit: Told the ids while nobody else can see the events yet.
 
         Raises:
             SpoolError: Nothing was stored: the disk is full or not writable.
         """
-        with self._transaction(sync=True) as db:
+        with self._transaction(sync=sync) as db:
             ids: list[int] = []
             for event, url, key in entries:
                 cursor = db.execute(
@@ -328,6 +335,32 @@ class Spool:
                 (int(Kind.TERMINAL), self.caps.dead_max),
             )
 
+    def rest(self) -> None:
+        """What keeps callers waiting, in a moment without any: sync what was appended, fold a long log in.
+
+        Raises:
+            SpoolError: The disk does not take it.
+        """
+        if self.path is None:
+            return
+        log = f"{self.path}-wal"
+        try:
+            # SQLite locks other files than its log, so that closing this descriptor takes no lock away.
+            fd = os.open(log, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise SpoolError(f"the outbox {self.path} cannot be synced: {error}") from error
+        try:
+            os.fsync(fd)
+            size = os.fstat(fd).st_size
+        except OSError as error:
+            raise SpoolError(f"the outbox {self.path} cannot be synced: {error}") from error
+        finally:
+            os.close(fd)
+        if size > CHECKPOINT_BYTES:
+            self._query("PRAGMA wal_checkpoint(PASSIVE)")  # the one kind that waits for nobody
+
     def note(self, row_id: int, attempts: int, error: str) -> None:
         """Keep why an event is still here."""
         with self._transaction() as db:
@@ -354,6 +387,8 @@ class Spool:
         if self._since_check < every:
             return 0
         self._since_check = 0
+        if not self._may_exceed(now_s):
+            return 0
         rows = self._query("SELECT id, kind, size, created FROM events")
         ids = plan_eviction([Held(i, Kind(k), s, c) for i, k, s, c in rows], self.caps, now_s=now_s)
         if ids:
@@ -370,6 +405,22 @@ class Spool:
                 "the outbox is at its limit: %d events were dropped, none of them a final status", len(ids)
             )
         return len(ids)
+
+    def _may_exceed(self, now_s: float) -> bool:
+        """Whether the caps may not hold, found without a look at every event."""
+        first, last = self._query("SELECT MIN(id), MAX(id) FROM events")[0]
+        if first is None:
+            return False
+        used = (
+            self._query("PRAGMA page_count")[0][0] - self._query("PRAGMA freelist_count")[0][0]
+        ) * self._query("PRAGMA page_size")[0][0]
+        oldest = self._query("SELECT created FROM events WHERE id = ?", (first,))
+        return (
+            used > self.caps.bytes_max
+            or last - first >= self.caps.rows_max
+            or not oldest
+            or now_s - oldest[0][0] > self.caps.age_s_max
+        )
 
     # -- reading and claiming ------------------------------------------------
 

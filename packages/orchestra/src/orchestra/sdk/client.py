@@ -7,13 +7,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from orchestra.sdk import _identity
-from orchestra.sdk._decorate import wrap
 from orchestra.sdk._identity import Identity, IdentitySource
 from orchestra.sdk._protocol import parse_task_run_id, webhook_url
 from orchestra.sdk._reporter import HEARTBEAT_S_MIN, Options, Reporter
 from orchestra.sdk.enums import TaskRunStatus
 from orchestra.sdk.errors import TaskCancelledError, UsageError
-from orchestra.sdk.limits import Budgets, Caps
 
 if TYPE_CHECKING:
     import logging
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
 
     from orchestra.sdk._run import Run, Scope
     from orchestra.sdk._sender import Ticket
+    from orchestra.sdk.limits import Budgets, Caps
     from orchestra.sdk.linked_connections import LinkedConnection
 
 __all__ = ["BaseSDK", "BaseTask", "OrchestraSDK", "Task"]
@@ -63,8 +62,8 @@ class BaseSDK:
             quiet=quiet,
             spool=spool,
             redact=tuple(redact),
-            budgets=budgets or Budgets(),
-            caps=caps or Caps(),
+            budgets=budgets,
+            caps=caps,
         )
         source = IdentitySource(_id_or_raise(task_run_id), _url_or_none(webhook_url))
         self._reporter = Reporter(api_key, source, log_file, options)
@@ -85,9 +84,7 @@ class BaseSDK:
 
     @send_logs.setter
     def send_logs(self, value: bool) -> None:
-        from dataclasses import replace  # noqa: PLC0415
-
-        self._reporter.options = replace(self._reporter.options, send_logs=bool(value))
+        self._reporter.options.send_logs = bool(value)
 
     @property
     def log_file(self) -> str:
@@ -232,6 +229,7 @@ class BaseSDK:
             webhook_url: The address, instead of the usual places.
             reraise: Overrides the instance's setting.
         """
+        from orchestra.sdk._decorate import wrap  # noqa: PLC0415
 
         def decorate(target: Callable[..., Any]) -> Callable[..., Any]:
             return wrap(target, lambda name: self._scope(name, task_run_id, webhook_url, reraise=reraise))
