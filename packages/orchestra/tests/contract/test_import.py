@@ -11,8 +11,9 @@ import pytest
 
 import orchestra.sdk
 
-HEAVY = {"anyio", "ast", "asyncio", "concurrent.futures", "dataclasses", "email", "httpcore", "httpx", "inspect", "json", "pathlib", "pydantic", "rich",
-         "sqlite3", "ssl", "tenacity", "tempfile", "typer", "urllib.parse", "uuid"}  # fmt: skip
+HEAVY = {"anyio", "ast", "asyncio", "concurrent.futures", "dataclasses", "email", "httpcore", "httpx", "inspect",
+         "json", "pathlib", "pydantic", "rich", "sqlite3", "ssl", "tenacity", "tempfile", "typer", "urllib.parse",
+         "uuid"}  # fmt: skip
 
 
 def cpu_s(code: str) -> float:
