@@ -124,6 +124,10 @@ class Reporter:
     """
 
     def __init__(self, api_key: str | None, source: IdentitySource, log_file: str, options: Options) -> None:
+        # It refuses its first import when the interpreter ends, where a report may be the first to need it: httpcore
+        # imports an anyio that does.
+        import concurrent.futures.thread  # noqa: F401, PLC0415
+
         self._api_key = api_key
         self.source = source
         self.log_file = log_file
