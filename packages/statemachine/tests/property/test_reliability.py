@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 RUN = Path(__file__).resolve().parents[4] / "tests" / "reliability" / "statemachine" / "run.py"
-NAMES = ["resume_after_every_step", "kill_at_any_moment", "damage_snapshots", "many_senders", "many_timers"]
+NAMES = [
+    "resume_after_every_step",
+    "kill_at_any_moment",
+    "damage_snapshots",
+    "many_senders",
+    "many_timers",
+    "broken_texts",
+    "effects_while_it_crashes",
+    "many_writers",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -29,6 +29,7 @@ from orca.statemachine import (
     parse_orca,
 )
 from orca.statemachine.engine import PlanError
+from orca.statemachine.model import InvokeDef, ReturnDef, TypeRef
 from orca.statemachine.outputs.stored import draw
 from orca.statemachine.replay import Replay
 from orca.statemachine.runtime.postgres import PostgresStore
@@ -183,12 +184,20 @@ async def test_other_definitions_warn_or_are_refused_or_migrated() -> None:
         await one.send("GO")
         snapshot = one.snapshot()
     newer = replace(LINE, version="2.0.0")
-    fresh = machine(newer)
+    fresh = machine(newer, on_mismatch="warn")
     with pytest.warns(UserWarning, match=r"'0.1.0' does not match machine definition version '2.0.0'"):
         await fresh.resume(snapshot)
-    strict = machine(newer, on_mismatch="refuse")
-    with pytest.raises(SnapshotError, match="does not match"):
-        await strict.resume(snapshot)
+    for options in ({}, {"on_mismatch": "refuse"}):
+        strict = machine(newer, **options)
+        with pytest.raises(SnapshotError, match="does not match"):
+            await strict.resume(snapshot)
+        assert not strict.is_active
+    # An older program's snapshot knows only a version; there it stays with a warning, as that program had it.
+    older = {key: value for key, value in snapshot.items() if key != "definition_hash"}
+    with pytest.warns(UserWarning, match="may be incompatible"):
+        await machine(newer).resume(older)
+    with pytest.raises(SnapshotError, match="on_mismatch='warn'"):
+        await machine(newer, on_mismatch="refuse").resume(older)
     renamed = chart({"start*": {}, "b2": {}}, ["start GO -> b2"], traced=False)
     renamed = replace(renamed, version="3.0.0")
     moved = machine(renamed, on_mismatch="refuse")
@@ -207,6 +216,8 @@ async def test_other_definitions_warn_or_are_refused_or_migrated() -> None:
         await looping.resume(snapshot)
     changed = replace(LINE, transitions=LINE.transitions[:1])
     with pytest.warns(UserWarning, match="another definition of the same"):
+        await machine(changed, on_mismatch="warn").resume(snapshot)
+    with pytest.raises(SnapshotError, match="another definition of the same"):
         await machine(changed).resume(snapshot)
 
 
@@ -320,6 +331,28 @@ async def test_a_save_that_fails_undoes_the_event() -> None:
         store.fail = False
         assert (await one.send("GO")).to_state == "b"
         assert one.statistics()["saved"] == 2
+
+
+async def test_files_refuse_a_second_writer(tmp_path) -> None:
+    one = machine(persistence=FilePersistence(tmp_path), run_id="r")
+    await one.start()
+    two = machine(persistence=FilePersistence(tmp_path), run_id="r")
+    await two.load_or_start()
+    await one.send("GO")
+    with pytest.raises(ConcurrentUpdateError) as caught:
+        await two.send("GO")
+    assert (caught.value.run_id, caught.value.expected, caught.value.found) == ("r", 1, 2)
+    assert two.state == "a"
+    with pytest.raises(ConcurrentUpdateError):
+        await machine(persistence=FilePersistence(tmp_path), run_id="r").start()
+    store = FilePersistence(tmp_path)
+    assert store.load("r")["configuration"] == ["b"]
+    store.save("r", {"written": "by hand"})  # without a number nothing is compared
+    store.save("r", {"sequence": 1})
+    (tmp_path / "r.json").write_text("{")
+    (tmp_path / "r.previous.json").write_text("{")
+    with pytest.raises(SnapshotError):
+        store.save("r", {"sequence": 2})
 
 
 # ---- SQLite and PostgreSQL
@@ -591,3 +624,85 @@ def test_options_are_checked(tmp_path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         OrcaMachine(LINE, EventBus(), run_id="only-for-the-log")
+
+
+async def test_a_child_that_was_saved_as_it_ended_reports_after_the_restart() -> None:
+    clock = FakeClock(auto=False)
+    async with Harness(PARENT, machines={"Child": CHILD}, clock=clock) as one:
+        snapshot = one.machine.snapshot()
+    child = snapshot["children"]["a"]
+    child.update(state="ok", configuration=["ok"], status="done", timers={})
+    again = OrcaMachine(PARENT, EventBus(), clock=clock)
+    again.register_machines({"Child": CHILD})
+    await again.resume(snapshot)
+    assert again.state == "b"
+    assert not again.children
+
+
+async def test_a_child_that_ends_unheard_is_saved_as_ended(tmp_path) -> None:
+    parent = chart({"a*": {}}, [], {"a": {"invoke": "Child"}}, name="Parent", traced=False)
+    with SQLiteStore(tmp_path / "runs.db") as store:
+        one = OrcaMachine(parent, EventBus(), persistence=store, run_id="r")
+        one.register_machines({"Child": CHILD})
+        async with one:
+            await one.children["a"].send("GOOD")
+            stored = store.load("r")
+            assert stored["finished"] == ["a"]
+            assert stored["children"] == {}
+        again = OrcaMachine(parent, EventBus(), persistence=store, run_id="r")
+        again.register_machines({"Child": CHILD})
+        async with again:
+            assert not again.children
+
+
+async def test_what_a_child_returned_waits_in_the_snapshot() -> None:
+    child = replace(
+        chart({"w*": {}, "ok$": {}}, ["w GOOD -> ok / n=7"], name="Child", traced=False),
+        returns=(ReturnDef("n", TypeRef("int")),),
+    )
+    invoke = InvokeDef("Child", returns=(("n", "n"),))
+    parent = chart(
+        {"a*": {}, "b": {}}, ["a SLOW -> / slow"], {"a": {"invoke": invoke, "done": "b"}}, traced=False
+    )
+    one = OrcaMachine(parent, EventBus())
+    one.register_machines({"Child": child})
+    snapshots: list[dict] = []
+
+    async def slow() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(one.children["a"].send, "GOOD")
+        snapshots.append(one.snapshot())
+
+    one.register_action("slow", slow)
+    one.register_action("n=7", lambda ctx: {"n": 7})
+    async with one:
+        await one.send("SLOW")
+        assert one.state == "b"
+        assert one.context["n"] == 7
+    assert [item["bind"] for item in snapshots[0]["queue"]] == [{"n": 7}]
+    again = OrcaMachine(parent, EventBus())
+    again.register_machines({"Child": child})
+    await again.resume(snapshots[0])
+    assert again.state == "b"
+    assert again.context["n"] == 7
+
+
+async def test_nobody_can_forge_a_signal_through_the_queue_of_a_snapshot() -> None:
+    definition = chart(
+        {"a*": {}, "b": {}}, ["a SLOW -> / slow"], {"a": {"timeout": (1_000, "b")}}, traced=False
+    )
+    one = OrcaMachine(definition, EventBus())
+    snapshots: list[dict] = []
+
+    async def slow() -> None:
+        one.send("@timeout.a")
+        snapshots.append(one.snapshot())
+
+    one.register_action("slow", slow)
+    async with one:
+        await one.send("SLOW")
+        assert one.state == "a"
+    again = OrcaMachine(definition, EventBus())
+    await again.resume(snapshots[0])
+    assert again.state == "a"
+    await again.stop()

@@ -8,12 +8,12 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from orca.common.errors import OrcaError
+from orca.statemachine.engine import Signal, SnapshotError, check_snapshot, error_name
 from orca.statemachine.engine import Snapshot as EngineSnapshot
-from orca.statemachine.engine import SnapshotError, check_snapshot, error_name
 from orca.statemachine.model import InvokeDef
 from orca.statemachine.runtime._base import BUSY, DONE, INACTIVE
 from orca.statemachine.runtime._family import Family
-from orca.statemachine.runtime._macro import Plans, trusted
+from orca.statemachine.runtime._macro import SAVE, Plans, is_trusted, trusted
 from orca.statemachine.runtime.bus import BusError, EventType, run_effect
 from orca.statemachine.runtime.persistence import dumps, sealed
 from orca.statemachine.runtime.snapshot import (
@@ -29,7 +29,7 @@ from orca.statemachine.runtime.types import Effect, EffectStatus, mapping_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orca.statemachine.engine import Config, Signal, Work
+    from orca.statemachine.engine import Config, Work
     from orca.statemachine.runtime._extras import Extras, Migration
 
 __all__ = ["Durable"]
@@ -120,11 +120,16 @@ class Durable(Family):
             snapshot["active_invoke"] = next(iter(children), None)
         if extras.finished:
             snapshot["finished"] = sorted(extras.finished.difference(plans.stop_children))
-        if self._queue:
+        if self._queue and not done:
+            waiting = [t for t in self._queue if t.woken is None and t.signal.name != SAVE]
             snapshot["queue"] = [
-                {"event": t.signal.name, "payload": dict(t.signal.payload)}
-                for t in self._queue
-                if t.woken is None
+                {
+                    "event": t.signal.name,
+                    "payload": dict(t.signal.payload),
+                    "bind": dict(t.bind or {}),
+                    "own": is_trusted(t.signal),
+                }
+                for t in waiting
             ]
         if extras.pending:
             snapshot["outbox"] = list(extras.pending)
@@ -363,11 +368,12 @@ class Durable(Family):
                 f"The snapshot of machine '{self.definition.name}' was made with another definition of the same "
                 f"version '{version}'."
             )
-        if self._more.mismatch == "refuse":
+        if (self._more.mismatch or ("refuse" if known else "warn")) == "refuse":
             raise SnapshotError(
-                message, hint="register_migration(...) says how it becomes one of this definition"
+                message,
+                hint="register_migration(...) says how it becomes one of this definition; "
+                "on_mismatch='warn' takes it as it is",
             )
-        del known
         warnings.warn(
             message + " The snapshot may be incompatible with the current definition.",
             UserWarning,
@@ -423,7 +429,9 @@ class Durable(Family):
             await self._deliver_outbox()
         for item in snapshot.get("queue") or ():
             payload = cast("Mapping[str, Any]", item.get("payload") or {})
-            work = self.post(trusted(str(item["event"]), payload))
+            name = str(item["event"])
+            signal = trusted(name, payload) if item.get("own") else Signal(name, payload)
+            work = self.post(signal, bind=item.get("bind") or None)
             if work is not None:
                 await work
 
@@ -470,6 +478,9 @@ class Durable(Family):
             child = self._make_child(definition, path, {})
             child._more.timer_policy = extras.timer_policy  # noqa: SLF001 - the same class
             await child.resume(snap)
+            if child.is_done:
+                # It was saved as it ended, and the process ended before its parent took note.
+                await self.child_done(path, child)
         if "finished" not in snapshot:
             return  # an older snapshot does not say which children have ended already
         known = {*children, *extras.finished}

@@ -109,7 +109,7 @@ class Extras:
         self.run_id: str | None = None
         self.saved = 0
         self.timer_policy: TimerPolicy = "deadline"
-        self.mismatch: Mismatch = "warn"
+        self.mismatch: Mismatch | None = None
         self.migrations: dict[str, Migration] = {}
         self.sinks: list[LogSink] = []
         self.strict = False

@@ -143,11 +143,20 @@ class Family(Macrosteps):
 
     async def _tell_root(self) -> None:
         """A child has changed: the run is saved by its outermost parent before the event is over."""
+        if self._more.parent is None:
+            return
         top: Family = self
         while top._extras is not None and top._extras.parent is not None:
             top = top._extras.parent[0]
         if top._more.persistence is not None:  # noqa: SLF001
             await top._hand_over(trusted(SAVE), {})  # noqa: SLF001
+
+    async def _keep(self) -> None:
+        """Save what changed outside a transition: a child that ended and that no transition answers to."""
+        if self._more.parent is None:
+            await self._save_now()
+        else:
+            await self._tell_root()
 
     # ---- what becomes of a child
 
@@ -200,6 +209,8 @@ class Family(Macrosteps):
                     ChildFailedError(f"{error.get('code')}: {error.get('message')}"),
                 )
             )
+            if self._more.persistence is not None or self._more.parent is not None:
+                await self._hand_over(trusted(SAVE), {})
             return
         await self._hand_over(trusted(error_name(nodes[handler].path), payload), {})
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from orca.statemachine.runtime.handlers import Bound
     from orca.statemachine.runtime.timers import Timer
 
-__all__ = ["SAVE", "Macrosteps", "Plans"]
+__all__ = ["SAVE", "Macrosteps", "Plans", "is_trusted", "trusted"]
 
 SAVE: Final = "@save"
 """The signal that a child has changed, so that the run has to be saved."""
@@ -112,6 +112,8 @@ class Macrosteps(Queueing):
             raise
         if bind:
             await self._merge(work)
+        elif isinstance(signal, _Trusted):
+            await self._keep()  # what it says has happened, though nothing follows from it
         extras.counts[work.verdict] = extras.counts.get(work.verdict, 0) + 1
         return self._not_taken(signal, work.verdict, work.failed_guard)
 
@@ -328,9 +330,9 @@ class Macrosteps(Queueing):
         await self._announce(work, before, after, previous)
         if extras.pending:
             await self._deliver_outbox()
-        if extras.parent is not None:
+        if work.running:
             await self._tell_root()
-        if not work.running:
+        else:
             await self._ended()
         return result
 
@@ -427,6 +429,9 @@ class Macrosteps(Queueing):
     async def _save_now(self) -> None:
         raise NotImplementedError
 
+    async def _keep(self) -> None:
+        raise NotImplementedError
+
     async def _tell_root(self) -> None:
         raise NotImplementedError
 
@@ -438,6 +443,11 @@ class _Trusted(Signal):
     """A signal of the machine's own, such as a timer's; nobody outside can make one."""
 
     __slots__ = ()
+
+
+def is_trusted(signal: Signal) -> bool:
+    """Whether a signal is one of the machine's own."""
+    return isinstance(signal, _Trusted)
 
 
 def _advance(steps: Steps, reply: Reply | bool) -> Request | None:

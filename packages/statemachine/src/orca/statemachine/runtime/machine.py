@@ -53,8 +53,9 @@ class OrcaMachine(Durable):
         sinks: Where each transition is written.
         timer_policy: What timers do after a restart: keep their moment (``deadline``), keep what was left when
             the snapshot was taken (``remaining``), or begin again (``restart``).
-        on_mismatch: What `resume` does with a snapshot of another definition that no migration is registered for
-            and that still fits: ``warn`` or ``refuse``.
+        on_mismatch: What `resume` does with a snapshot of another definition that no migration is registered for:
+            ``refuse``, or ``warn`` and go on if it still fits. If not given, it is refused; only older snapshots,
+            which know no more than the version of their definition, are taken with a warning.
         outbox: Carry out effects after the event is stored, at least once, with stable ids, instead of within
             the transition.
 
@@ -92,7 +93,7 @@ class OrcaMachine(Durable):
         strict: bool = False,
         sinks: Sequence[LogSink] = (),
         timer_policy: TimerPolicy = "deadline",
-        on_mismatch: Mismatch = "warn",
+        on_mismatch: Mismatch | None = None,
         outbox: bool = False,
     ) -> None:
         super().__init__(definition, event_bus, context, on_transition)
@@ -113,7 +114,7 @@ class OrcaMachine(Durable):
             self._more.sinks = list(sinks)
             self._more.outbox = outbox
             self._gate |= SLOW
-        if timer_policy != "deadline" or on_mismatch != "warn":
+        if timer_policy != "deadline" or on_mismatch is not None:
             self._more.timer_policy = timer_policy
             self._more.mismatch = on_mismatch
 
@@ -188,9 +189,9 @@ class OrcaMachine(Durable):
             extras.watch(work)
         if extras.pending:
             await self._deliver_outbox()
-        if extras.parent is not None:
+        if work.running:
             await self._tell_root()
-        if not work.running:
+        else:
             await self._ended()
 
     async def stop(self) -> None:

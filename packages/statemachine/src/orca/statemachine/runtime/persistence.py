@@ -11,14 +11,20 @@ import json
 import logging
 import os
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 
 from orca.statemachine.engine import SnapshotError
-from orca.statemachine.runtime.types import RunIdError
+from orca.statemachine.runtime.types import ConcurrentUpdateError, RunIdError
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows
+    fcntl = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
 __all__ = [
     "AsyncPersistenceAdapter",
@@ -156,7 +162,8 @@ class FilePersistence:
     """Snapshots as files ``{base_dir}/{run_id}.json``.
 
     Each save writes a new file, syncs it and puts it in place in one step; the one before is kept beside it as
-    ``{run_id}.previous.json``.
+    ``{run_id}.previous.json``. Where snapshots are numbered, as those of machines are, of two writers of one run, in
+    whatever processes, one gets `ConcurrentUpdateError`.
 
     Args:
         base_dir: The folder; made at the first save.
@@ -186,10 +193,40 @@ class FilePersistence:
         return self._base / f"{check_run_id(run_id)}.previous.json"
 
     def save(self, run_id: str, snapshot: Mapping[str, Any]) -> None:
-        """Keep a snapshot; the caller goes on when it is on disk."""
+        """Keep a snapshot; the caller goes on when it is on disk.
+
+        Raises:
+            ConcurrentUpdateError: The snapshot has a ``sequence``, and the stored one is not the number before.
+            SnapshotError: It has one, and what is stored is damaged throughout.
+        """
         target = self.path(run_id)
         text = encode(snapshot)
         self._base.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            if "sequence" in snapshot:
+                self._check_sequence(run_id, int(snapshot["sequence"] or 0))
+            self._put(run_id, target, text)
+
+    @contextmanager
+    def _locked(self) -> Generator[None, None, None]:
+        """One writer in the folder at a time; the lock goes with its process, however that ends."""
+        if fcntl is None:  # pragma: no cover - Windows cannot lock a folder
+            yield
+            return
+        descriptor = os.open(self._base, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _check_sequence(self, run_id: str, sequence: int) -> None:
+        stored = self.load(run_id)
+        found = None if stored is None else int(stored.get("sequence") or 0)
+        if found is not None and found != sequence - 1:
+            raise ConcurrentUpdateError(run_id, sequence - 1, found)
+
+    def _put(self, run_id: str, target: Path, text: str) -> None:
         fresh = self._base / f".{run_id}.{os.getpid()}.new"
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -204,7 +241,7 @@ class FilePersistence:
         except BaseException:
             fresh.unlink(missing_ok=True)
             raise
-        if self._fsync:
+        if self._fsync and fcntl is not None:
             self._sync_folder()
 
     def _sync_folder(self) -> None:
