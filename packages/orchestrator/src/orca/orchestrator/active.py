@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orca.orchestrator.execution import RunState, Status
 from orca.orchestrator.lookback import may_feed
@@ -38,6 +38,7 @@ class ActiveRun:
         attempts: Given-up attempts that wait for the next record.
         completion: The run's end, when it waits for the next record.
         timers: Back-offs that run.
+        trace: Its span, or None.
         flushing: Records that are on their way to the disk.
     """
 
@@ -54,6 +55,7 @@ class ActiveRun:
         "run",
         "state",
         "timers",
+        "trace",
         "unrecorded",
         "values",
     )
@@ -63,6 +65,7 @@ class ActiveRun:
         self.info = info
         self.state = state
         self.kind = kind
+        self.trace: Any = None
         self.values: dict[int, wire.Result | StoredValue] = {}
         self._window: wire.Window | None = None
         self.queued_ns = [0] * len(info.plan.nodes)

@@ -43,15 +43,28 @@ class EmitOptions:
         force: Run again although the same window is known.
         parent_id: The window whose algorithm emits this one, or 0.
         key: Replaces the idempotency key that is made from the window.
+        parent_exec: The call whose algorithm emits this one, or "".
+        trace: The emitter's trace context (W3C ``traceparent``), or "".
     """
 
-    __slots__ = ("force", "key", "parent_id", "priority")
+    __slots__ = ("force", "key", "parent_exec", "parent_id", "priority", "trace")
 
-    def __init__(self, *, priority: int = 0, force: bool = False, parent_id: int = 0, key: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        priority: int = 0,
+        force: bool = False,
+        parent_id: int = 0,
+        key: str = "",
+        parent_exec: str = "",
+        trace: str = "",
+    ) -> None:
         self.priority = max(-1000, min(priority, 1000))
         self.force = force
         self.parent_id = parent_id
         self.key = key
+        self.parent_exec = parent_exec
+        self.trace = trace
 
 
 _PLAIN = EmitOptions()
@@ -129,6 +142,8 @@ class Core:
             options.priority,
             options.parent_id,
             time.time_ns(),
+            parent_exec=options.parent_exec,
+            trace=options.trace,
         )
         future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
 

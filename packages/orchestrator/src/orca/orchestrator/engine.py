@@ -11,7 +11,7 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from orca.orchestrator import execution
+from orca.orchestrator import execution, tracing
 from orca.orchestrator.active import ActiveRun, RunIndex
 from orca.orchestrator.errors import FencedError, StoreFullError
 from orca.orchestrator.execution import (
@@ -30,6 +30,7 @@ from orca.orchestrator.execution import (
 )
 from orca.orchestrator.model import WindowSpan
 from orca.orchestrator.store.records import (
+    OPEN,
     RUN_CANCELLED,
     RUN_FAILED,
     RUN_SUCCEEDED,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
     from orca.orchestrator.store.port import Store
     from orca.orchestrator.store.records import HistoryRow, NewWindow, StoredValue
 
-__all__ = ["Attempt", "Dispatcher", "Engine"]
+__all__ = ["Attempt", "Dispatcher", "Engine", "Observer"]
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +88,24 @@ class Dispatcher(Protocol):
         ...
 
 
+class Observer(Protocol):
+    """Who counts what the engine does."""
+
+    def accepted(self, window: NewWindow, accepted: Accepted | None, error: BaseException | None) -> None:
+        """A window was stored, was known, or could not be stored."""
+        ...
+
+    def recorded(
+        self,
+        active: ActiveRun,
+        nodes: Sequence[NodeRecord],
+        attempts: Sequence[FailedAttempt],
+        completion: Completion | None,
+    ) -> None:
+        """Something of a run is on disk."""
+        ...
+
+
 class Engine:
     """Drives all active runs.
 
@@ -108,6 +127,7 @@ class Engine:
         self.bus = bus
         self.index = RunIndex()
         self.dispatcher: Dispatcher | None = None
+        self.observer: Observer | None = None
         self.history: dict[tuple[int, int], dict[int, Sequence[HistoryRow]]] = {}
         self._loop = asyncio.get_running_loop()
         self._more_on_disk = True
@@ -131,6 +151,8 @@ class Engine:
         """Store a window, then start its run; ``done(accepted, error)`` comes after the sync."""
 
         def stored(accepted: Accepted | None, error: BaseException | None) -> None:
+            if self.observer is not None:
+                self.observer.accepted(window, accepted, error)
             if accepted is not None and accepted.run_id and not accepted.duplicate and info is not None:
                 self._accepted(accepted, window, info)
             done(accepted, error)
@@ -155,6 +177,7 @@ class Engine:
                 window.origin,
                 window.metadata,
                 window.created_ns,
+                trace=window.trace,
             )
             self.start(run, info)
 
@@ -200,6 +223,7 @@ class Engine:
         state, effects = execution.begin(info.plan, done) if done else info.begun
         kind = self.store.window_type(run.type_id)
         active = ActiveRun(run, info, state, kind)
+        active.trace = tracing.begin_window(kind, run)
         self._type_ids[kind] = run.type_id
         for stored in run.done:
             node = position.get(stored.algorithm_id)
@@ -438,6 +462,8 @@ class Engine:
     ) -> None:
         def done(_: object, error: BaseException | None) -> None:
             if error is None:
+                if self.observer is not None:
+                    self.observer.recorded(active, nodes, attempts, completion)
                 self._recorded(active, nodes, completion)
             elif isinstance(error, FencedError):
                 logger.warning("%s", error)
@@ -463,6 +489,7 @@ class Engine:
             node = active.info.algorithm_ids.index(entry.algorithm_id)
             freed.extend(self.index.recorded(active, node))
         if completion is not None:
+            tracing.end_window(active.trace, completion.state)
             freed.extend(self._release(active, free=False))
         if self.bus.wanted:
             self._tell(active, nodes, completion)
@@ -547,6 +574,8 @@ class Engine:
             task.cancel()
         for active in self.index:
             active.cancel_timers()
+            # The next core's part of the run is a span beside this one, in the same trace.
+            tracing.end_window(active.trace, OPEN)
         if self._flush_timer is not None:
             self._flush_timer.cancel()
         self._flush_all()

@@ -16,6 +16,7 @@ import grpc
 import grpc.aio
 
 from orca.common.clock import SystemClock
+from orca.orchestrator import tracing
 from orca.orchestrator.calls import Call, result_of
 from orca.orchestrator.errors import AccessError
 from orca.orchestrator.execution import Sent, Status
@@ -356,9 +357,11 @@ class Link:
 
     async def _run(self, instance: Instance, call: Call, request: wire.ExecutionRequest) -> None:
         active = call.active
+        span = tracing.begin_call(active.trace, self.key, call.exec_id, len(call.nodes))
         metadata = (
             (wire.WINDOW_ID_KEY, str(active.run.span.id)),
             (wire.ATTEMPT_KEY, str(active.state.attempts[call.nodes[0]])),
+            *tracing.context_of(span, active.run.trace),
         )
         call.watch(self.timed_out)
         try:
@@ -378,6 +381,7 @@ class Link:
                 text = f"{instance.address} ended the call without a result"
                 self.engine.lost(active, tuple(call.open), text, call)
         finally:
+            tracing.end_call(span, len(call.open))
             self.ended(instance, call)
 
     def _broken(self, instance: Instance, call: Call, error: grpc.aio.AioRpcError) -> None:

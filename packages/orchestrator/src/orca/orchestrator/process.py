@@ -109,9 +109,11 @@ async def serve(settings: CoreSettings, *, ready: Callable[[CoreServer], None] |
         loop.add_signal_handler(number, stop.set)
     path: Path | None = None
     try:
+        traced = _traced(settings)
         server = await open_core(settings)
         try:
             await server.start()
+            await _mount_metrics(server)
             await _mount_pages(server)
             path = server.write_core_file()
             # What is alive now lives as long as the process: the collector need not look at it again.
@@ -121,10 +123,28 @@ async def serve(settings: CoreSettings, *, ready: Callable[[CoreServer], None] |
             await stop.wait()
         finally:
             await server.stop()
+            await asyncio.to_thread(traced)
     finally:
         if path is not None:
             path.unlink(missing_ok=True)
         lock.release()
+
+
+def _traced(settings: CoreSettings) -> Callable[[], None]:
+    """Export spans when the settings ask for it; gives what writes the last of them."""
+    if not settings.tracing:
+        return lambda: None
+    from orca.orchestrator.tracing import configure  # noqa: PLC0415 - only when it is used
+
+    return configure(settings.tracing)
+
+
+async def _mount_metrics(server: CoreServer) -> None:
+    """Serve numbers for Prometheus when the settings ask for it."""
+    if server.settings.metrics_port >= 0:
+        from orca.orchestrator.metrics import Metrics  # noqa: PLC0415 - only when it is used
+
+        await server.mount(Metrics(server.settings.metrics_port))
 
 
 async def _mount_pages(server: CoreServer) -> None:

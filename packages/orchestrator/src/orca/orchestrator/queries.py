@@ -36,7 +36,7 @@ ROWS_DEFAULT = 100
 
 WINDOWS = """
 SELECT w.id, t.name AS type_name, t.version AS type_version, w.time_from, w.time_to, w.origin, w.metadata,
-  w.parent_id, w.created_ns, r.id AS run_id, r.state
+  w.parent_id, w.parent_exec, w.created_ns, r.id AS run_id, r.state
 FROM windows w JOIN window_types t ON t.id = w.type_id
 LEFT JOIN runs r ON r.id = (SELECT max(id) FROM runs x WHERE x.window_id = w.id)
 """

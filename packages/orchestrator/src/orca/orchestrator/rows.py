@@ -60,6 +60,7 @@ def window_row(row: Mapping[str, Any]) -> q.WindowRow:
         created_ns=row["created_ns"],
         state="none" if row["run_id"] is None else RUN_STATES[row["state"]],
         run_id=row["run_id"] or 0,
+        parent_exec_id=row["parent_exec"],
     )
 
 

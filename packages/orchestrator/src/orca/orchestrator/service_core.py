@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orca.orchestrator.core import EmitOptions
 from orca.orchestrator.model import WindowTypeRef
 from orca.orchestrator.security import dial_target
+from orca.orchestrator.tracing import parent_of
 from orca.orchestrator.wireform import read_registration, registration_message
 from orca.processor import convert, structs, wire
 from orca.processor.registration import OPTIONS_KEY
@@ -98,12 +99,15 @@ class CoreService:
 
 
 _PLAIN = EmitOptions()
+# Ours have about thirty; whatever else is sent is for people.
+EXEC_CHARS_MAX = 100
 _OURS = (
     wire.PRIORITY_KEY,
     wire.FORCE_KEY,
     wire.PARENT_WINDOW_KEY,
     wire.PARENT_EXEC_KEY,
     wire.IDEMPOTENCY_KEY,
+    wire.TRACEPARENT_KEY,
 )
 
 
@@ -116,6 +120,8 @@ def _options(context: Any) -> EmitOptions:
         force=found.get(wire.FORCE_KEY, "") == "1",
         parent_id=_whole(found.get(wire.PARENT_WINDOW_KEY, "")),
         key=found.get(wire.IDEMPOTENCY_KEY, ""),
+        parent_exec=found.get(wire.PARENT_EXEC_KEY, "")[:EXEC_CHARS_MAX],
+        trace=parent_of(found.get(wire.TRACEPARENT_KEY, "")),
     )
 
 

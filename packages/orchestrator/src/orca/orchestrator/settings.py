@@ -61,6 +61,9 @@ class CoreSettings:
         keep_ns: Finished windows older than this are deleted; 0 keeps all.
         machines: SQLite file of state machines for the pages; "" looks for ``machines.db`` in the folder.
         outbox: Folder of undelivered task events for the pages; "" looks for ``outbox`` in the folder.
+        metrics_port: Port of Prometheus' ``/metrics`` on loopback; 0 takes a free one, -1 serves none.
+        tracing: Name of an OpenTelemetry exporter for spans of windows and calls, such as ``otlp_proto_grpc``;
+            "" exports none.
         keep_windows: At most so many finished windows are kept; 0 keeps all.
     """
 
@@ -94,6 +97,8 @@ class CoreSettings:
     keep_windows: int = 0
     machines: str = ""
     outbox: str = ""
+    metrics_port: int = -1
+    tracing: str = ""
 
     @property
     def store_path(self) -> Path:
@@ -169,6 +174,7 @@ _TEXTS = (
     "processor_ca",
     "machines",
     "outbox",
+    "tracing",
 )
 
 

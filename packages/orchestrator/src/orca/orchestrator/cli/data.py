@@ -112,14 +112,17 @@ def list_windows(
                 "run": row.run_id,
                 "origin": row.origin,
                 "metadata": jsonlib.loads(row.metadata),
+                "parent": row.parent_id or None,
+                "parent_exec": row.parent_exec_id,
                 "time_from_ns": row.time_from_ns,
                 "time_to_ns": row.time_to_ns,
             }
             for row in client.stream(q.OrcaQuery.ListWindows, request)
         ]
+        nested = ["parent", "parent_exec"] if any(row["parent"] for row in found) else []
         show(
             found,
-            ["id", "type", "from", "to", "state", "run", "metadata"],
+            ["id", "type", "from", "to", "state", "run", *nested, "metadata"],
             empty="no windows yet: orca emit --help",
         )
 

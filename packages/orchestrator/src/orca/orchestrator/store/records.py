@@ -49,6 +49,8 @@ class NewWindow(NamedTuple):
         priority: Larger goes first.
         parent_id: The window whose algorithm emitted it, or 0.
         created_ns: Now.
+        parent_exec: The call whose algorithm emitted it, or "".
+        trace: The emitter's trace context, or "".
     """
 
     type_id: int
@@ -62,6 +64,8 @@ class NewWindow(NamedTuple):
     priority: int
     parent_id: int
     created_ns: int
+    parent_exec: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,7 @@ class PendingRun(NamedTuple):
         metadata: The window's metadata as JSON.
         done: Nodes that are final already.
         created_ns: When it was accepted.
+        trace: The emitter's trace context, or "".
     """
 
     run_id: int
@@ -161,6 +166,7 @@ class PendingRun(NamedTuple):
     metadata: str
     created_ns: int
     done: tuple[StoredNode, ...] = ()
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)

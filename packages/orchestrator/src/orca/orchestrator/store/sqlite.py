@@ -399,6 +399,7 @@ class SqliteBacklog:
                 row[10],
                 row[4],
                 sqlite_ops.finished_nodes(reader, row[0], row[5]),
+                row[12],
             )
             for row in rows
         ]

@@ -31,8 +31,8 @@ __all__ = ["HISTORY", "PENDING", "accept", "finished_nodes", "record", "record_m
 
 _ACCEPT = """
 INSERT OR IGNORE INTO windows
-  (type_id, time_from, time_to, origin, metadata, filter_key, digest, parent_id, created_ns)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+  (type_id, time_from, time_to, origin, metadata, filter_key, digest, parent_id, created_ns, parent_exec, trace)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _RUN = """
 INSERT INTO runs (window_id, plan_id, kind, state, priority, token, owner, created_ns, finished_ns,
@@ -62,7 +62,7 @@ _COMPLETE = "UPDATE runs SET state = ?, succeeded = ?, failed = ?, skipped = ?, 
 _COMPLETE_HELD = f"{_COMPLETE} AND token = ? AND state = 0"
 PENDING = """
 SELECT r.id AS run_id, r.plan_id, r.priority, r.token, r.created_ns, w.id AS window_id, w.type_id,
-  w.time_from, w.time_to, w.origin, w.metadata, w.filter_key
+  w.time_from, w.time_to, w.origin, w.metadata, w.filter_key, w.trace
 FROM runs r JOIN windows w ON w.id = r.window_id
 WHERE r.state = 0 ORDER BY r.priority DESC, r.id LIMIT ?
 """
@@ -126,6 +126,8 @@ def accept(connection: sqlite3.Connection, window: NewWindow) -> Accepted:
             window.digest,
             window.parent_id or None,
             window.created_ns,
+            window.parent_exec,
+            window.trace,
         ),
     )
     if cursor.rowcount == 0:

@@ -93,7 +93,8 @@ class WindowRow(Message):
     created_ns: int
     state: str
     run_id: int
-    def __init__(self, *, id: int | None = ..., window_type: Ref | None = ..., time_from_ns: int | None = ..., time_to_ns: int | None = ..., origin: str | None = ..., metadata: str | None = ..., parent_id: int | None = ..., created_ns: int | None = ..., state: str | None = ..., run_id: int | None = ...) -> None: ...
+    parent_exec_id: str
+    def __init__(self, *, id: int | None = ..., window_type: Ref | None = ..., time_from_ns: int | None = ..., time_to_ns: int | None = ..., origin: str | None = ..., metadata: str | None = ..., parent_id: int | None = ..., created_ns: int | None = ..., state: str | None = ..., run_id: int | None = ..., parent_exec_id: str | None = ...) -> None: ...
     def HasField(self, field_name: Literal["window_type"]) -> bool: ...
 
 class ListRunsRequest(Message):
