@@ -327,28 +327,50 @@ def test_a_newer_store_is_refused_and_untouched(tmp_path):
     assert path.read_bytes() == before
 
 
+def version_of(path):
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute("PRAGMA user_version").fetchone()[0]
+    finally:
+        connection.close()
+
+
 def test_an_upgrade_copies_the_store_before(tmp_path, monkeypatch):
     path = tmp_path / "orca.db"
     open_connection(path).close()
     steps = migrations.load_migrations("sqlite")
-    added = migrations.Migration(2, "0002_more.sql", ("CREATE TABLE more (id BIGINT)",))
+    now = steps[-1].number
+    added = migrations.Migration(now + 1, "more.sql", ("CREATE TABLE more (id BIGINT)",))
     monkeypatch.setattr(migrations, "load_migrations", lambda dialect: (*steps, added))
     open_connection(path).close()
-    (copy,) = tmp_path.glob("orca.db.before-0002-*")
-    old, new = sqlite3.connect(copy), sqlite3.connect(path)
-    assert old.execute("PRAGMA user_version").fetchone() == (1,)
-    assert new.execute("PRAGMA user_version").fetchone() == (2,)
-    old.close()
-    new.close()
+    (copy,) = tmp_path.glob(f"orca.db.before-{now + 1:04}-*")
+    assert (version_of(copy), version_of(path)) == (now, now + 1)
     broken = migrations.Migration(
-        3, "0003_broken.sql", ("CREATE TABLE x (id BIGINT)", "CREATE TABLE more (id BIGINT)")
+        now + 2, "broken.sql", ("CREATE TABLE x (id BIGINT)", "CREATE TABLE more (id BIGINT)")
     )
     monkeypatch.setattr(migrations, "load_migrations", lambda dialect: (*steps, added, broken))
     with pytest.raises(sqlite3.OperationalError):
         open_connection(path)
-    kept = sqlite3.connect(path)
-    assert kept.execute("PRAGMA user_version").fetchone() == (2,)
-    kept.close()
+    assert version_of(path) == now + 1
+
+
+def test_a_store_of_the_first_version_goes_on(tmp_path, monkeypatch):
+    path = tmp_path / "orca.db"
+    steps = migrations.load_migrations("sqlite")
+    with monkeypatch.context() as patch:
+        patch.setattr(migrations, "load_migrations", lambda dialect: steps[:1])
+        connection = open_connection(path)
+        kind = "INSERT INTO window_types (id, name, version, description, fields) VALUES (1, 'W', '1.0.0', '', '[]')"
+        connection.execute(kind)
+        connection.execute(
+            "INSERT INTO windows (id, type_id, time_from, time_to, origin, metadata, filter_key, digest, created_ns)"
+            " VALUES (7, 1, 1, 2, 'o', '{}', '', x'00', 1)"
+        )
+        connection.close()
+    connection = open_connection(path)
+    row = connection.execute("SELECT id, origin, parent_exec, trace FROM windows").fetchone()
+    connection.close()
+    assert row == (7, "o", "", "")
 
 
 def test_a_backup_of_a_store_in_use(tmp_path):
