@@ -24,12 +24,21 @@ from orca.processor.engine import WindowCache
 TYPE = WindowType("Every30Second", "1.0.0", "half a minute")
 
 
+_transport = ["auto"]
+
+
+@pytest.fixture(autouse=True, params=["asyncio", "grpc"])
+def transport(request: pytest.FixtureRequest) -> None:
+    """Both transports pass every test of this module."""
+    _transport[:] = [request.param]
+
+
 def processor(**options: Any) -> Processor:
-    return Processor("ml", bind="127.0.0.1:0", environ={}, **options)
+    return Processor("ml", bind="127.0.0.1:0", environ={}, transport=_transport[0], **options)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def proc() -> Processor:
+def proc(transport: None) -> Processor:
     return processor(max_workers=4)
 
 

@@ -19,9 +19,9 @@ TYPE = WindowType("Every30Second", "1.0.0", "half")
 PATH = wire.OrcaProcessor.ExecuteDagPart.path
 
 
-@pytest.fixture(scope="module")
-def running() -> Any:
-    proc = Processor("ml", bind="127.0.0.1:0", environ={})
+@pytest.fixture(scope="module", params=["asyncio", "grpc"])
+def running(request: pytest.FixtureRequest) -> Any:
+    proc = Processor("ml", bind="127.0.0.1:0", environ={}, transport=request.param)
 
     @proc.algorithm("Good", "1.0.0", TYPE)
     def good(params: ExecutionParams) -> float:

@@ -127,9 +127,9 @@ class Engine:
         self,
         request: wire.ExecutionRequest,
         metadata: Mapping[str, str],
-        write: Callable[[bytes], Awaitable[Any]],
+        write: Callable[[Sequence[bytes]], Awaitable[Any]],
     ) -> None:
-        """Run one call; ``write`` gets each answer as an ExecutionResult's bytes as soon as it is there.
+        """Run one call; ``write`` gets answers, each an ExecutionResult's bytes, as soon as they are there.
 
         When this is cancelled, or ``write`` raises because nobody listens, what has not begun never begins.
         """
@@ -204,13 +204,13 @@ class _Part:
         self._lock = threading.Lock()
         self._ready: deque[Job] = deque()
         self._lanes = 0
-        self._answers: deque[bytes] = deque()
+        self._answers: list[bytes] = []
         self._event = asyncio.Event()
         self._signalled = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._grower: asyncio.TimerHandle | None = None
 
-    async def run(self, write: Callable[[bytes], Awaitable[Any]]) -> None:
+    async def run(self, write: Callable[[Sequence[bytes]], Awaitable[Any]]) -> None:
         self.trace = telemetry.current_context()
         text = "Received DAG execution request with %d algorithms and ExecId: %s"
         self.log.info(text, self.open, self.call.exec_id)
@@ -225,8 +225,8 @@ class _Part:
             self._event.clear()
             with self._lock:
                 self._signalled = False
-            while self._answers:
-                await write(self._answers.popleft())
+                answers, self._answers = self._answers, []
+            await write(answers)
 
     def cancel(self) -> None:
         """Nobody waits any more."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from orca.common.clock import Clock
     from orca.processor.engine import Engine
-    from orca.processor.server import Server
+    from orca.processor.server import Server, Transport
 
 __all__ = ["Processor"]
 
@@ -58,6 +58,7 @@ class Processor:
             worker processes of our own; None for threads.
         timeout_s: The longest that an algorithm without its own timeout may run; 0 for no limit.
         grace_s: How long a drain waits for algorithms at work.
+        transport: What serves calls: see :class:`orca.processor.server.Server`.
         environ: The environment; ``os.environ`` when None.
         folder: Where the search for files begins.
         clock: For pauses and schedules.
@@ -87,6 +88,7 @@ class Processor:
         executor: Executor | str | None = None,
         timeout_s: float = 0.0,
         grace_s: float = GRACE_S,
+        transport: Transport = "auto",
         environ: Mapping[str, str] | None = None,
         folder: Path | None = None,
         clock: Clock | None = None,
@@ -105,6 +107,7 @@ class Processor:
         self._executor = self._executor_of(executor)
         self._timeout_s = timeout_s
         self._grace_s = grace_s
+        self._transport: Transport = transport
         self._environ = environ
         self._folder = folder
         self._clock = clock
@@ -357,7 +360,7 @@ class Processor:
         log = _log.get_logger()
         log.info("Starting Orca Processor '%s' with Python %s", self.name, self.runtime.replace("\n", ""))
         log.info("Initialising gRPC server with %d workers", self.max_workers)
-        server = Server(engine, address, token=self._require_token)
+        server = Server(engine, address, token=self._require_token, transport=self._transport)
         port = await server.start()
         log.info("Server listening on address %s", _bound(address.bind, port))
         log.info("Server started successfully")

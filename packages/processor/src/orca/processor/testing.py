@@ -177,9 +177,10 @@ class Local:
         engine = self.processor.engine()
         found: dict[str, ResultRecord] = {}
 
-        async def write(data: bytes) -> None:
-            answer = wire.ExecutionResult.FromString(data).algorithm_result
-            found[f"{answer.algorithm.name}_{answer.algorithm.version}"] = result_from_wire(answer.result)
+        async def write(answers: Sequence[bytes]) -> None:
+            for data in answers:
+                answer = wire.ExecutionResult.FromString(data).algorithm_result
+                found[f"{answer.algorithm.name}_{answer.algorithm.version}"] = result_from_wire(answer.result)
 
         try:
             await engine.execute(self._request(window, chosen), {}, write)

@@ -210,6 +210,7 @@ __all__ = [
     "aio_handler",
     "call",
     "channel_options",
+    "malformed",
     "methods",
 ]
 
@@ -309,15 +310,19 @@ def aio_handler(handlers: Mapping[Method[Any, Any], Callable[..., Any]]) -> grpc
     return Handler()
 
 
+def malformed(method: Method[Any, Any], error: DecodeError) -> str:
+    """What is said of a request that is no message of its method."""
+    name = method.request.DESCRIPTOR.full_name
+    return f"{method.path}: the request is no valid {name} message ({error or 'truncated or malformed'})"
+
+
 async def _parse(method: Method[Any, Any], data: bytes, context: Any) -> Any:
     import grpc  # noqa: PLC0415
 
     try:
         return method.request.FromString(data)
     except DecodeError as error:
-        name = method.request.DESCRIPTOR.full_name
-        text = f"{method.path}: the request is no valid {name} message ({error or 'truncated or malformed'})"
-        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, text)
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, malformed(method, error))
 
 
 def _checked(method: Method[Any, Any], function: Callable[..., Any]) -> Callable[..., Any]:
