@@ -68,6 +68,7 @@ DISCOVERY = {
     "ORCASERVER": "the same, in the words of the first releases",
     "ORCA_TOKEN": "the bearer token towards the core",
     "PROCESSOR_ADDRESS": "`host:port` of the processor, as the core reaches it",
+    "PROCESSOR_PORT": "the port, when `PROCESSOR_ADDRESS` is a host alone",
     "PROCESSOR_EXTERNAL_PORT": "another port than that for the core to dial",
     "HOST": "the processor's host, in the words of the first releases",
     "PORT": "the processor's port, in the words of the first releases",

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MISSING", "MachinePage", "fenced", "indented", "machine_page", "orchestra_page", "processor_page"]
+__all__ = ["MISSING", "MachinePage", "command_variables", "fenced", "indented", "machine_page", "orchestra_page", "processor_page"]
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = ROOT.parent / "shared" / "seeds"
@@ -26,6 +26,12 @@ def _page(prefix: str) -> str:
 def fenced(text: str, language: str) -> list[str]:
     """The contents of the fenced blocks of one language, in order."""
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def command_variables(readme: str) -> dict[str, str]:
+    """The variables in front of ``python main.py`` on the command line that a README prints."""
+    (command,) = (block for block in fenced(readme, "bash") if "python main.py" in block)
+    return dict(re.findall(r"([A-Z_]+)=(\S+)", command))
 
 
 def indented(source: str) -> str:

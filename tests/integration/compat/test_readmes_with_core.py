@@ -17,11 +17,16 @@ from local_core import clean_environment, local_core
 from orca.processor import OrcaClient, Window
 
 WAIT_S = 60.0
-VERSIONS = {
-    "0.2.0": lambda core, port: {"ORCASERVER": core, "HOST": "127.0.0.1", "PORT": str(port)},
-    "0.7.14": lambda core, port: {"ORCA_CORE": core, "PROCESSOR_ADDRESS": f"127.0.0.1:{port}"},
-    "0.13.0": lambda core, port: {"ORCA_CORE": core, "PROCESSOR_ADDRESS": f"127.0.0.1:{port}"},
-}
+VERSIONS = ["0.2.0", "0.7.14", "0.13.0"]
+
+
+def variables(version: str, core: str, port: int) -> dict[str, str]:
+    """What the command line of the README sets, with our addresses in place of its own."""
+    own = {"ORCASERVER": core, "ORCA_CORE": core, "HOST": "127.0.0.1", "PROCESSOR_PORT": str(port)}
+    printed = seeds.command_variables(sdists.readme("orca-python", version))
+    with_port = ":" in printed.get("PROCESSOR_ADDRESS", "")
+    own["PROCESSOR_ADDRESS"] = f"127.0.0.1:{port}" if with_port else "127.0.0.1"
+    return {name: own[name] for name in printed}
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +41,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("version", list(VERSIONS))
+@pytest.mark.parametrize("version", VERSIONS)
 def test_the_first_program_of_a_readme(version: str, core: str, tmp_path: Path) -> None:
     source = seeds.fenced(sdists.readme("orca-python", version), "python")[0]
     # Names of its own for each release: the core waits for processors that have left, and three share it here.
@@ -44,13 +49,13 @@ def test_the_first_program_of_a_readme(version: str, core: str, tmp_path: Path) 
     program = seeds.indented(source).replace("MyAlgo", name).replace("MyWindow", window)
     program = program.replace('"ml"', f'"ml{version}"')
     (tmp_path / "main.py").write_text(program)
-    env = {**clean_environment(), **VERSIONS[version](core, free_port())}
+    env = {**clean_environment(), **variables(version, core, free_port())}
     with (tmp_path / "log").open("w") as log:
         running = subprocess.Popen([sys.executable, "main.py"], cwd=tmp_path, env=env, stderr=log)
         try:
             with OrcaClient(core) as client:
                 wait_for(client, name, tmp_path / "log")
-                at = 1_767_225_600 + 60 * list(VERSIONS).index(version)
+                at = 1_767_225_600 + 60 * VERSIONS.index(version)
                 run = client.wait(
                     client.emit(Window(at, at + 60, window, "1.0.0", "README")), timeout_s=WAIT_S
                 )

@@ -5,43 +5,60 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cores import emit, environment, free_port, running, wait_for_port
-from programs import run_program
+from cores import emit, free_port, running, wait_for_port
+from programs import clean_environment, run_program
 
 import sdists
 import seeds
 from scripted_core import ScriptedCore
 
-# What the command line of each README sets.
-VARIABLES = {
-    "0.2.0": ["ORCASERVER", "HOST", "PORT"],
-    "0.7.14": ["ORCA_CORE", "PROCESSOR_ADDRESS"],
-    "0.13.0": ["ORCA_CORE", "PROCESSOR_ADDRESS"],
-}
+VERSIONS = ["0.2.0", "0.7.14", "0.13.0"]
 
 
 def examples(version: str) -> list[str]:
     return seeds.fenced(sdists.readme("orca-python", version), "python")
 
 
-@pytest.mark.parametrize("version", list(VARIABLES))
-def test_the_first_program(version: str, tmp_path: Path) -> None:
-    source = examples(version)[0]
+def variables(version: str, core: str, port: int) -> dict[str, str]:
+    """What the command line of the README sets, with our addresses in place of its own."""
+    own = {"ORCASERVER": f"grpc://{core}", "ORCA_CORE": f"grpc://{core}", "HOST": "127.0.0.1"}
+    own["PROCESSOR_PORT"] = str(port)
+    printed = seeds.command_variables(sdists.readme("orca-python", version))
+    with_port = ":" in printed.get("PROCESSOR_ADDRESS", "")
+    own["PROCESSOR_ADDRESS"] = f"127.0.0.1:{port}" if with_port else "127.0.0.1"
+    return {name: own[name] for name in printed}
+
+
+def test_the_command_lines_are_these() -> None:
+    found = [sorted(variables(version, "core:1", 8080).items()) for version in VERSIONS]
+    assert found == [
+        [("HOST", "127.0.0.1"), ("ORCASERVER", "grpc://core:1")],
+        [("ORCA_CORE", "grpc://core:1"), ("PROCESSOR_ADDRESS", "127.0.0.1"), ("PROCESSOR_PORT", "8080")],
+        [("ORCA_CORE", "grpc://core:1"), ("PROCESSOR_ADDRESS", "127.0.0.1:8080")],
+    ]
+
+
+@pytest.mark.parametrize(("version", "blocks"), [("0.2.0", 1), ("0.7.14", 1), ("0.13.0", 3)])
+def test_the_first_program(version: str, blocks: int, tmp_path: Path) -> None:
+    found = examples(version)
+    assert len(found) == blocks
+    source = found[0]
     with pytest.raises(IndentationError):
         compile(source, "as printed", "exec")
     port = free_port()
     with ScriptedCore() as core:
-        every = environment(core.address, port)
-        chosen = {name: every[name] for name in VARIABLES[version]}
-        env = {**environment(core.address, port, first=True), **chosen}
-        env = {name: value for name, value in env.items() if name in chosen or name not in VARIABLES["0.2.0"]}
+        bare = {name: value for name, value in clean_environment().items() if name not in ("HOST", "PORT")}
+        env = {**bare, **variables(version, core.address, port), "PYTHONUNBUFFERED": "1"}
         with running(seeds.indented(source), tmp_path, env) as log:
-            wait_for_port(port, log)
+            (registration,) = core.wait(lambda: core.registrations)
+            host, _, bound = registration.connection_str.rpartition(":")
+            wait_for_port(int(bound), log)
             emit(core, "MyWindow")
             result = core.wait(lambda: core.results.get("MyAlgo_1.0.0"))
-        (registration,) = core.registrations
     assert result.struct_value["result"] == 42
-    assert registration.connection_str == f"127.0.0.1:{port}"
+    assert host == "127.0.0.1"
+    # Without a port on the command line a free one is taken, and told.
+    assert bound == str(port) or (version == "0.2.0" and int(bound) > 0)
 
 
 STUBS = {

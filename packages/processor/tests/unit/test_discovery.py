@@ -108,6 +108,25 @@ def test_the_first_generations_variables(tmp_path: Path) -> None:
     assert find_processor(environ={"PORT": "50505"}, folder=tmp_path).advertise(50505) == "127.0.0.1:50505"
 
 
+def test_a_host_without_port_takes_a_free_one_only_beside_the_first_generations_core(tmp_path: Path) -> None:
+    first = {"ORCASERVER": "grpc://localhost:32770", "HOST": "172.18.0.1"}
+    found = find_processor(environ=first, folder=tmp_path)
+    assert (found.bind, found.advertise(40_000)) == ("0.0.0.0:0", "172.18.0.1:40000")
+    assert find_processor(environ={"HOST": "laptop"}, folder=tmp_path).source == "default"
+
+
+@pytest.mark.parametrize("host", ["172.18.0.1", "box", "[::1]"])
+def test_the_variables_of_releases_between(host: str, tmp_path: Path) -> None:
+    env = {"PROCESSOR_ADDRESS": host, "PROCESSOR_PORT": "8080"}
+    found = find_processor(environ=env, folder=tmp_path)
+    assert (found.bind, found.advertise(8080)) == ("[::]:8080", f"{host}:8080")
+
+
+def test_a_port_in_the_address_counts_before_the_other_variable(tmp_path: Path) -> None:
+    env = {"PROCESSOR_ADDRESS": "box:5377", "PROCESSOR_PORT": "8080"}
+    assert find_processor(environ=env, folder=tmp_path).advertise(0) == "box:5377"
+
+
 def test_without_any_setting_a_free_port_on_loopback(tmp_path: Path) -> None:
     found = find_processor(environ={}, folder=tmp_path)
     assert (found.bind, found.advertise(4711)) == ("127.0.0.1:0", "127.0.0.1:4711")
@@ -122,7 +141,14 @@ def test_arguments_win(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "env", [{"PORT": "abc"}, {"PORT": "0"}, {"PROCESSOR_ADDRESS": "box"}, {"PORT": "70000"}]
+    "env",
+    [
+        {"PORT": "abc"},
+        {"PORT": "0"},
+        {"PORT": "70000"},
+        {"PROCESSOR_ADDRESS": "box"},
+        {"PROCESSOR_PORT": "x", "PROCESSOR_ADDRESS": "box"},
+    ],
 )
 def test_bad_variables_are_named(env: dict[str, str], tmp_path: Path) -> None:
     with pytest.raises(BadEnvVar, match=next(iter(env))):

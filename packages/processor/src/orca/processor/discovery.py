@@ -9,8 +9,9 @@ orca.json; the nearest .orca/core.json, which ``orca start`` writes (``{"address
 TLS: ``grpcs://`` before the address, ``ENV=production``, or ``ORCA_TLS_CA``; a client certificate from
 ``ORCA_TLS_CERT`` and ``ORCA_TLS_KEY``.
 
-A processor, first match: the arguments; ``PROCESSOR_ADDRESS`` with optional ``PROCESSOR_EXTERNAL_PORT``;
-``PORT`` with optional ``HOST``; ``processorPort`` and ``processorConnectionString`` of orca.json; a free
+A processor, first match: the arguments; ``PROCESSOR_ADDRESS`` with optional ``PROCESSOR_EXTERNAL_PORT`` (where it
+is a host alone, as releases 0.7 want it, the port is ``PROCESSOR_PORT``); ``PORT`` with optional ``HOST``, or
+``HOST`` alone beside ``ORCASERVER``, which takes a free port; ``processorPort`` and ``processorConnectionString`` of orca.json; a free
 port on loopback.
 """
 
@@ -313,6 +314,8 @@ def _processor_place(
     if env.get("PORT"):
         port = _port(env, "PORT")
         return f"0.0.0.0:{port}", env.get("HOST") or "127.0.0.1", port, "environment PORT"
+    if env.get("HOST") and env.get("ORCASERVER"):  # shells set HOST too: alone it says nothing
+        return "0.0.0.0:0", env["HOST"], 0, "environment HOST"
     project = find_project(folder)
     if project.address or project.port:
         host, external = "127.0.0.1", project.port
@@ -327,8 +330,11 @@ def _reachable(host: str) -> str:
 
 
 def _from_env(env: Mapping[str, str], name: str) -> tuple[str, int]:
+    text = env[name].strip()
+    if env.get("PROCESSOR_PORT") and not text.rpartition("]")[2].count(":"):
+        text = f"{text}:{_port(env, 'PROCESSOR_PORT')}"
     try:
-        host, port, _ = parse_address(env[name])
+        host, port, _ = parse_address(text)
     except BadEnvVar as error:
         raise BadEnvVar(f"{name}: {error.message}", hint=error.hint) from None
     return host, port
