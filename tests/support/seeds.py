@@ -10,7 +10,16 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["MISSING", "MachinePage", "command_variables", "fenced", "indented", "machine_page", "orchestra_page", "processor_page"]
+__all__ = [
+    "MISSING",
+    "MachinePage",
+    "command_variables",
+    "fenced",
+    "indented",
+    "machine_page",
+    "orchestra_page",
+    "processor_page",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = ROOT.parent / "shared" / "seeds"

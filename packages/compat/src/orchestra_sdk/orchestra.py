@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orca.common.errors import UsageError
 from orchestra import sdk
@@ -18,6 +18,9 @@ from orchestra_sdk import _records
 from orchestra_sdk.check_environment import validate_environment
 from orchestra_sdk.enum import WebhookEventType
 from orchestra_sdk.http import HTTPClient
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 __all__ = [
     "HTTPClient",
@@ -73,6 +76,21 @@ class OrchestraSDK(sdk.OrchestraSDK):
     @send_logs.setter
     def send_logs(self, value: bool) -> None:
         self._reporter.options.send_logs = bool(value)
+
+    @property
+    def task_run_id(self) -> UUID | None:
+        """The task run that a call from here would report on."""
+        return super().task_run_id
+
+    @task_run_id.setter
+    def task_run_id(self, value: UUID | str | None) -> None:
+        # A program that is tried out with a placeholder runs, as it did; the platform knows no such task run.
+        assign = vars(sdk.OrchestraSDK)["task_run_id"].__set__
+        try:
+            assign(self, value)
+        except UsageError as error:
+            logger.error("%s: nothing will be reported", error.message)
+            assign(self, None)
 
     @property
     def http_client(self) -> HTTPClient | None:

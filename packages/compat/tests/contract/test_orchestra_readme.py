@@ -56,14 +56,19 @@ def test_tasks(version: str, numbers: list[int], statuses: list[str], tmp_path: 
 
 
 def test_the_task_run_that_the_program_sets_itself(tmp_path: Path) -> None:
-    # The page's placeholder is no uuid: here it fails at once and says so, where the platform would refuse it later.
+    # The page's placeholder is no uuid: the program runs as printed, and the log says that nothing is reported.
     blocks = seeds.fenced(sdists.readme("orchestra-sdk", "0.2.0"), "python")
-    done = run_program(blocks[0], tmp_path)
-    assert done.returncode == 1
-    assert "'your_task_run_id' is not the uuid of a task run" in done.stderr
+    call = "\nmy_function(1)\n"
     with WebhookServer(api_key="your_api_key") as server:
-        program = blocks[0].replace("your_task_run_id", RUN) + blocks[1] + "\nmy_function(1)\n"
-        done = run_program(program, tmp_path, env={"ORCHESTRA_WEBHOOK_URL": server.url})
+        env = {"ORCHESTRA_WEBHOOK_URL": server.url}
+        as_printed = run_program(blocks[0] + blocks[1] + call, tmp_path / "printed", env=env)
+        assert (as_printed.returncode, as_printed.stdout) == (0, "Running complex process\n")
+        assert (
+            "'your_task_run_id' is not the uuid of a task run: nothing will be reported" in as_printed.stderr
+        )
+        assert list(server.requests) == []
+        program = blocks[0].replace("your_task_run_id", RUN) + blocks[1] + call
+        done = run_program(program, tmp_path / "ours", env=env)
         assert done.returncode == 0, done.stderr
         assert server.run(RUN).statuses == ["RUNNING", "SUCCEEDED"]
 

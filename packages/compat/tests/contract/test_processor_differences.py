@@ -136,7 +136,9 @@ CASES: dict[str, tuple[str, dict[str, str], str, str, str]] = {
     ),
     "a host without a port": (
         "0.2.0",
-        dict.fromkeys(("PORT", "ORCA_CORE", "PROCESSOR_ADDRESS", "PROCESSOR_PORT", "PROCESSOR_EXTERNAL_PORT"), ""),
+        dict.fromkeys(
+            ("PORT", "ORCA_CORE", "PROCESSOR_ADDRESS", "PROCESSOR_PORT", "PROCESSOR_EXTERNAL_PORT"), ""
+        ),
         "print(getattr(proc, '_orcaProcessorConnStr', None) or proc.spec(proc.find_address().advertise(5)).address)",
         "127.0.0.1:",
         "127.0.0.1:5",

@@ -11,8 +11,8 @@ TLS: ``grpcs://`` before the address, ``ENV=production``, or ``ORCA_TLS_CA``; a 
 
 A processor, first match: the arguments; ``PROCESSOR_ADDRESS`` with optional ``PROCESSOR_EXTERNAL_PORT`` (where it
 is a host alone, as releases 0.7 want it, the port is ``PROCESSOR_PORT``); ``PORT`` with optional ``HOST``, or
-``HOST`` alone beside ``ORCASERVER``, which takes a free port; ``processorPort`` and ``processorConnectionString`` of orca.json; a free
-port on loopback.
+``HOST`` alone beside ``ORCASERVER``, which takes a free port; ``processorPort`` and
+``processorConnectionString`` of orca.json; a free port on loopback.
 """
 
 from __future__ import annotations
