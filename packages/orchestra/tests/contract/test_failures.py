@@ -26,6 +26,11 @@ def statuses(server, run_id):
     return server.run(run_id).statuses
 
 
+def without_repetitions(server, run_id):
+    """A process that is killed between an answer and the note of it leaves the event to be sent again."""
+    return list(dict.fromkeys(statuses(server, run_id)))
+
+
 # -- final state ---------------------------------------------------------------------
 
 
@@ -145,11 +150,96 @@ def test_failure_03_a_killed_process_is_reported_by_the_supervisor(run_program, 
         """
     )
     assert done.returncode in {0, -signal.SIGKILL, -signal.SIGSEGV, -signal.SIGXCPU}, done.stderr
-    server.wait_for(lambda s: len(statuses(s, run_id)) == 2)
+    server.wait_for(lambda s: s.run(run_id).status == "FAILED", timeout_s=60)
     view = server.run(run_id)
-    assert view.statuses == ["RUNNING", "FAILED"]
+    assert without_repetitions(server, run_id) == ["RUNNING", "FAILED"]
     assert view.outputs == {"rows": 3}
     assert "ended without a final status" in view.messages[-1]
+
+
+OUT_OF_MEMORY = """
+    import os, signal, sys
+    from orchestra.sdk import OrchestraSDK
+    sdk = OrchestraSDK(supervise=True)
+    @sdk.run
+    def job():
+        sdk.set_output("rows", 3)
+        sdk.flush(30)
+        if not sys.argv[1:]:
+            os.kill(os.getpid(), signal.SIGKILL)  # what the kernel sends, where no group of processes can be made
+        hoard = [b"x" * 1_000_000 for _ in range(600)]  # four times what the group has
+        sys.exit(f"{len(hoard)} MB were there")
+    if sys.argv[1:]:
+        with open(sys.argv[1], "w") as members:
+            members.write(str(os.getpid()))
+    job()
+"""
+
+
+@pytest.fixture
+def little_memory():
+    """The file that takes a process into a group with 150 MB of memory; None where none can be made."""
+    root = Path("/sys/fs/cgroup")
+    places = [
+        (root, "memory.max", "memory.swap.max", "0"),
+        (root / "memory", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "150000000"),
+    ]
+    for parent, limit, swap, swap_limit in places:
+        group = parent / f"orchestra-test-{uuid4().hex}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            # The kernel makes the files of a group; where there is none this is no group.
+            if (group / limit).exists():
+                (group / limit).write_text("150000000")
+                if (group / swap).exists():
+                    (group / swap).write_text(swap_limit)
+                yield str(group / "cgroup.procs")
+                deadline_s = time.monotonic() + 30.0
+                while (group / "cgroup.procs").read_text() and time.monotonic() < deadline_s:
+                    threading.Event().wait(0.05)  # the kernel tells nobody when the last process has left
+                return
+        finally:
+            group.rmdir()
+    yield None
+
+
+def test_failure_03_out_of_memory_by_the_kernel_is_reported(run_program, server, run_id, little_memory):
+    done = run_program(OUT_OF_MEMORY, *([little_memory] if little_memory else []))
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    server.wait_for(lambda s: s.run(run_id).status == "FAILED", timeout_s=60)
+    view = server.run(run_id)
+    assert without_repetitions(server, run_id) == ["RUNNING", "FAILED"]
+    assert view.outputs == {"rows": 3}
+    assert "killed or crashed" in view.messages[-1]
+
+
+def test_failure_03_out_of_memory_as_an_exception_is_reported(run_program, server, run_id):
+    """The allocation fails, and what reports it needs memory of its own."""
+    done = run_program(
+        """
+        import resource
+        from orchestra.sdk import OrchestraSDK
+        sdk = OrchestraSDK()
+        @sdk.run
+        def job():
+            sdk.set_output("rows", 3)
+            with open("/proc/self/statm") as file:
+                used = int(file.read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000,) * 2)
+            hoard = []
+            while True:
+                hoard.append(b"x" * 1_000_000)
+        job()
+        """
+    )
+    assert done.returncode == 1, done.stderr
+    assert "MemoryError" in done.stderr
+    view = server.run(run_id)
+    assert view.statuses == ["RUNNING", "FAILED"]
+    assert view.messages[-1] == "job failed. Error: MemoryError"
 
 
 def test_failure_03_without_a_supervisor_the_next_start_reports_it(run_program, make_sdk, server, run_id):

@@ -2,6 +2,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections import deque
 from datetime import datetime, timedelta, timezone
 
@@ -14,6 +15,7 @@ from orchestra.sdk._cancellation import CancelWatch
 from orchestra.sdk._platform_rules import PipelineRun, error_of, terminal_state
 from orchestra.sdk.errors import MissingEnvironmentKeysError, PlatformAccessError, PlatformError, UsageError
 from orchestra.sdk.platform import AsyncPlatformClient, PlatformClient
+from orchestra.sdk.testing import WebhookServer
 from orchestra.sdk.testing._http1 import read_request, response_head
 
 
@@ -242,6 +244,73 @@ def test_answers_are_bounded(call, api, monkeypatch):
     with pytest.raises(PlatformError, match="larger than 100 bytes"):
         call("run_status", "r1")
     assert len(api.asked) == 1
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+@pytest.mark.parametrize("kind", [PlatformClient, AsyncPlatformClient])
+def test_no_answer_is_so_slow_that_it_outlasts_the_deadline(kind, part, monkeypatch):
+    """Each byte comes within any timeout for one read; the whole never ends."""
+    monkeypatch.setattr(platform_module, "ATTEMPTS_MAX", 1)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n" + (b"\r\n" if part == "body" else b"X-Slow: ")
+    stop = threading.Event()
+
+    def drip(connection, _):
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(head)
+            try:
+                while not stop.wait(0.02):
+                    connection.sendall(b"a")
+            except OSError:
+                return
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=lambda: drip(*listener.accept()))
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    async def ask_later():
+        async with AsyncPlatformClient("key", base_url=url, timeout_s=0.5) as client:
+            await client.run_status("r1")
+
+    def ask():
+        with PlatformClient("key", base_url=url, timeout_s=0.5) as client:
+            client.run_status("r1")
+
+    started = time.monotonic()
+    with pytest.raises(UnreachableError, match="did not answer"):
+        ask() if kind is PlatformClient else asyncio.run(ask_later())
+    assert time.monotonic() - started < 10.0
+    stop.set()
+    thread.join(10)
+    listener.close()
+
+
+def test_the_platform_is_reached_through_tls_and_its_proxy(api, monkeypatch, tmp_path):
+    import ssl
+
+    import trustme
+
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(bundle)
+    answer = b'{"runStatus": "RUNNING"}'
+    with WebhookServer(tls=context, on_get=lambda _: (200, "application/json", answer)) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+        with PlatformClient("key", base_url=server.url) as client:
+            assert client.run_status("r1").status == "RUNNING"
+            assert client.run_status("r1").status == "RUNNING"
+        assert server.connections == 1
+    # A plain request through a proxy names the whole address.
+    api.answer(200, {"runStatus": "FAILED"})
+    monkeypatch.setenv("http_proxy", api.url.replace("//", "//me:pass@"))
+    with PlatformClient("key", base_url="http://platform.invalid/api") as client:
+        assert client.run_status("r1").status == "FAILED"
+    (asked,) = api.asked
+    assert asked.path == "http://platform.invalid/api/pipeline_runs/r1/status"
+    assert asked.headers["proxy-authorization"].startswith("Basic ")
 
 
 def test_bundles_of_the_environment_are_used(monkeypatch, tmp_path):

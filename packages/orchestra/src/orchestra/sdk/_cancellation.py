@@ -8,6 +8,7 @@ import random
 import threading
 
 from orca.common.errors import OrcaError
+from orchestra.sdk._fork import import_gate
 from orchestra.sdk.errors import PlatformAccessError
 
 __all__ = ["CancelWatch"]
@@ -58,7 +59,8 @@ class CancelWatch:
         self._stop.set()
 
     def _watch(self) -> None:
-        from orchestra.sdk.platform import PlatformClient  # noqa: PLC0415  httpx, in this thread
+        with import_gate:
+            from orchestra.sdk.platform import PlatformClient  # noqa: PLC0415  httpx, in this thread
 
         options = {"base_url": self._base_url} if self._base_url else {}
         with PlatformClient(self._api_key, timeout_s=10.0, **options) as client:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["HttpLimits", "WebhookTransport", "ca_bundle", "proxy_for"]
+__all__ = ["Deadline", "HttpLimits", "WebhookTransport", "ca_bundle", "make_pool", "proxy_for", "resolve"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +61,8 @@ class HttpLimits:
     body_s: float = 1.0
 
 
-class _Deadline:
-    """The end of the present attempt, shared by all streams of one transport."""
-
-    __slots__ = ("at_s", "clock")
+class Deadline(threading.local):
+    """The end of the present attempt, shared by all streams that a thread waits for."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -80,7 +78,7 @@ class _Deadline:
 class _Stream(httpcore.NetworkStream):
     """A connection whose every wait ends at the deadline."""
 
-    def __init__(self, inner: httpcore.NetworkStream, deadline: _Deadline) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._inner = inner
         self._deadline = deadline
 
@@ -104,7 +102,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, deadline: _Deadline) -> None:
+    def __init__(self, deadline: Deadline) -> None:
         self._inner = httpcore.SyncBackend()
         self._deadline = deadline
 
@@ -200,7 +198,7 @@ class WebhookTransport:
         self._limits = limits or HttpLimits()
         self._clock = clock
         self._environ = os.environ if environ is None else environ
-        self._deadline = _Deadline(clock)
+        self._deadline = Deadline(clock)
         self._pools: dict[str, httpcore.ConnectionPool] = {}
 
     def post(self, url: str, api_key: str, body: bytes) -> Outcome:
@@ -276,34 +274,38 @@ class WebhookTransport:
             if len(self._pools) >= _POOLS_MAX:
                 self.close()
             with import_gate:  # TLS and proxies import their modules here
-                pool = self._pools[origin] = self._make_pool(url)
+                pool = self._pools[origin] = make_pool(url, self._deadline, self._environ)
         return pool
-
-    def _make_pool(self, url: str) -> httpcore.ConnectionPool:
-        context = _ssl_context(self._environ) if url.startswith("https:") else None
-        backend = _Backend(self._deadline)
-        proxy = proxy_for(url, self._environ)
-        if proxy is None:
-            return httpcore.ConnectionPool(
-                ssl_context=context, max_connections=1, keepalive_expiry=60.0, network_backend=backend
-            )
-        parts = urlsplit(proxy)
-        auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-        return httpcore.HTTPProxy(
-            proxy_url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
-            proxy_auth=auth,
-            ssl_context=context or _ssl_context(self._environ),
-            proxy_ssl_context=_ssl_context(self._environ) if parts.scheme == "https" else None,
-            max_connections=1,
-            keepalive_expiry=60.0,
-            network_backend=backend,
-        )
 
     def close(self) -> None:
         """Close all connections."""
         for pool in self._pools.values():
             pool.close()
         self._pools.clear()
+
+
+def make_pool(
+    url: str, deadline: Deadline, environ: Mapping[str, str], *, connections: int = 1
+) -> httpcore.ConnectionPool:
+    """Connections to the host of ``url``, through the proxy of the environment, that keep the deadline."""
+    context = _ssl_context(environ) if url.startswith("https:") else None
+    backend = _Backend(deadline)
+    proxy = proxy_for(url, environ)
+    if proxy is None:
+        return httpcore.ConnectionPool(
+            ssl_context=context, max_connections=connections, keepalive_expiry=60.0, network_backend=backend
+        )
+    parts = urlsplit(proxy)
+    auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    return httpcore.HTTPProxy(
+        proxy_url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
+        proxy_auth=auth,
+        ssl_context=context or _ssl_context(environ),
+        proxy_ssl_context=_ssl_context(environ) if parts.scheme == "https" else None,
+        max_connections=connections,
+        keepalive_expiry=60.0,
+        network_backend=backend,
+    )
 
 
 def ca_bundle(environ: Mapping[str, str]) -> str | None:

@@ -9,11 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio
 import httpx
 
 from orca.common.clock import Clock, SystemClock
 from orca.common.errors import DeadlineError, UnreachableError
 from orchestra.sdk import _platform_rules as rules
+from orchestra.sdk._platform_http import DeadlineTransport
 from orchestra.sdk._platform_rules import Call, PipelineRun, StartedRun, TaskRun
 from orchestra.sdk._protocol import backoff_s
 from orchestra.sdk.errors import MissingEnvironmentKeysError, PlatformError
@@ -39,6 +41,7 @@ ATTEMPTS_MAX = 4
 """Attempts of one call; with a limit of 50 requests a minute, more would only prolong a refusal."""
 POLL_S = 5.0
 """How often `wait_for_run` asks: 12 requests a minute of the 50 that a key has."""
+CONNECT_S = 10.0
 ANSWER_BYTES_MAX = 32 * 1024 * 1024
 
 
@@ -98,11 +101,11 @@ class _Base:
         self._base_url = base_url.rstrip("/")
         self._clock: Clock = clock or SystemClock()
         self._rng = random.Random()  # noqa: S311  jitter
+        self._timeout_s = timeout_s
         # netrc is not read by httpx unless asked for; redirects are off by default.
         self._settings: dict[str, Any] = {
-            "timeout": httpx.Timeout(timeout_s, connect=10.0),
+            "timeout": httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s)),
             "headers": {"Authorization": f"Bearer {key}", "Accept": "application/json"},
-            "verify": _verify(),
         }
 
     def _request(self, client: Any, call: Call) -> httpx.Request:
@@ -173,7 +176,7 @@ class PlatformClient(_Base):
     Args:
         api_key: The key; ORCHESTRA_API_KEY of the environment when left out.
         base_url: The API's address.
-        timeout_s: For each request.
+        timeout_s: For each request, from its beginning to the end of the answer, however slowly that moves.
         clock: Time, for waits.
 
     Raises:
@@ -182,7 +185,8 @@ class PlatformClient(_Base):
 
     def __init__(self, api_key: str | None = None, **options: Any) -> None:
         super().__init__(api_key, **options)
-        self._client = httpx.Client(**self._settings)
+        transport = DeadlineTransport(self._base_url, self._timeout_s)
+        self._client = httpx.Client(transport=transport, **self._settings)
 
     def __enter__(self) -> Self:
         return self
@@ -334,7 +338,7 @@ class AsyncPlatformClient(_Base):
 
     def __init__(self, api_key: str | None = None, **options: Any) -> None:
         super().__init__(api_key, **options)
-        self._client = httpx.AsyncClient(**self._settings)
+        self._client = httpx.AsyncClient(verify=_verify(), **self._settings)
 
     async def __aenter__(self) -> Self:
         return self
@@ -431,14 +435,18 @@ class AsyncPlatformClient(_Base):
         raise DeadlineError(f"pipeline run {run_id} has not ended within {timeout_s:g} s") from last
 
     async def _exchange(self, call: Call) -> _Answer:
-        response = await self._client.send(self._request(self._client, call), stream=True)
         try:
-            pieces = _Pieces()
-            async for piece in response.aiter_bytes():
-                pieces.add(piece)
-            return _Answer(response.status_code, response.headers, pieces.whole())
-        finally:
-            await response.aclose()
+            with anyio.fail_after(self._timeout_s):
+                response = await self._client.send(self._request(self._client, call), stream=True)
+                try:
+                    pieces = _Pieces()
+                    async for piece in response.aiter_bytes():
+                        pieces.add(piece)
+                    return _Answer(response.status_code, response.headers, pieces.whole())
+                finally:
+                    await response.aclose()
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("the total deadline has passed") from error
 
     async def _send(self, call: Call, read: Callable[[_Answer], T]) -> T:
         attempt = 0
