@@ -85,7 +85,8 @@ class OrchestraSDK(sdk.OrchestraSDK):
     @task_run_id.setter
     def task_run_id(self, value: UUID | str | None) -> None:
         # A program that is tried out with a placeholder runs, as it did; the platform knows no such task run.
-        assign = vars(sdk.OrchestraSDK)["task_run_id"].__set__
+        base: Any = super(OrchestraSDK, type(self))
+        assign = base.task_run_id.__set__
         try:
             assign(self, value)
         except UsageError as error:
