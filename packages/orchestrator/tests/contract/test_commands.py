@@ -3,18 +3,25 @@
 import asyncio
 import json
 import os
+import socket
 import stat
 import threading
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
+import typer
 from worker import chain
 
 from orca.common.cli import main
 from orca.orchestrator.cli.output import duration_ns, moment_ns
 from orca.orchestrator.corefile import read_core_file
-from orca.orchestrator.process import FolderLock, read_core
+from orca.orchestrator.doctor import check_core
+from orca.orchestrator.errors import RunningError
+from orca.orchestrator.process import FolderLock, read_core, start_background
+from orca.orchestrator.settings import CoreSettings
+from orca.orchestrator.store.sqlite import open_connection
 
 START_S = 1_767_225_600
 
@@ -217,3 +224,80 @@ def test_moments():
     for text in ("soon", "-x", "2026-13-01"):
         with pytest.raises(ValueError, match="is no"):
             moment_ns(text)
+
+
+def test_a_group_without_a_command_lists(orca):
+    for name in ("runs", "windows", "annotations", "schedules", "token", "db"):
+        plain = orca(name).out
+        assert "Usage" not in plain
+        after, before = json.loads(orca(name, "--json").out), json.loads(orca("--json", name).out)
+        assert type(after) is type(before) is (dict if name == "db" else list)
+    assert "Usage" in orca("results", code=2).err
+
+
+def test_every_command_takes_json_in_both_places():
+    seen = 0
+    for entry in entry_points(group="orca.commands"):
+        if not entry.value.startswith("orca.orchestrator"):
+            continue
+        command = typer.main.get_command(entry.load())
+        for one in [command, *getattr(command, "commands", {}).values()]:
+            seen += 1
+            assert any("--json" in parameter.opts for parameter in one.params), (entry.name, one.name)
+    assert seen > 30
+
+
+def test_the_doctor_looks_at_the_core(orca, place):
+    found = [one for one in json.loads(orca("doctor", "--json").out)["findings"] if one["check"] == "core"]
+    assert [one["level"] for one in found] == ["ok", "ok"], found
+    assert "a core listens at" in found[0]["message"]
+    assert "is sound" in found[1]["message"]
+    Path(".orca/core.json").chmod(0o644)
+    try:
+        (loose,) = [
+            one
+            for one in json.loads(orca("doctor", "--json", code=1).out)["findings"]
+            if one["level"] == "error"
+        ]
+    finally:
+        Path(".orca/core.json").chmod(0o600)
+    assert loose["fix"].startswith("chmod 600 ")
+
+
+def findings():
+    return [(one.level, one.message, one.fix) for one in check_core()]
+
+
+def test_the_doctor_names_what_is_wrong_without_a_core(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORCA_CORE_PORT", "many")
+    assert findings() == [
+        ("error", "ORCA_CORE_PORT='many' has a wrong form", "unset the ORCA_CORE_ variable")
+    ]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("ORCA_CORE_PORT", str(port))
+        ((level, message, fix),) = findings()
+        assert (level, fix) == ("warning", "end that program, or: orca start --port 0")
+        assert f"(pid {os.getpid()})" in message
+        # And whoever starts one hears the same, without a line of gRPC's own.
+        with pytest.raises(RunningError, match=rf"127.0.0.1:{port} is taken by .*\(pid {os.getpid()}\)"):
+            start_background(CoreSettings(folder=tmp_path / "other", port=port))
+        started = (tmp_path / "other" / "core.start.log").read_text()
+        assert "add_port" not in started
+        assert "E0000" not in started
+    ((level, message, _),) = findings()
+    assert (level, message) == ("ok", f"no core runs in {tmp_path / '.orca'}; port {port} is free")
+
+
+def test_the_doctor_knows_damaged_and_newer_stores(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORCA_CORE_PORT", "0")
+    path = tmp_path / ".orca" / "orca.db"
+    connection = open_connection(path)
+    assert [level for level, *_ in findings()] == ["ok", "ok"]
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    assert "newer version (schema 99" in findings()[1][1]
+    path.write_bytes(b"no database" * 1000)
+    assert "cannot be read" in findings()[1][1]

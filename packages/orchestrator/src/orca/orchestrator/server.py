@@ -14,6 +14,7 @@ from orca.orchestrator.core import Core
 from orca.orchestrator.corefile import write_core_file
 from orca.orchestrator.errors import RunningError
 from orca.orchestrator.health import HealthService
+from orca.orchestrator.ports import holder_of, port_taken
 from orca.orchestrator.rpc import Guard
 from orca.orchestrator.scheduler import Scheduler
 from orca.orchestrator.security import TokenTable, new_token, server_credentials, token_digest
@@ -98,6 +99,9 @@ class CoreServer:
         server.add_generic_rpc_handlers((self._health.handler(), wire.aio_handler(table)))
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         target = f"{host}:{self.settings.port}"
+        if self.settings.port and port_taken(self.settings.host, self.settings.port):
+            who = holder_of(self.settings.port) or "another program"
+            raise RunningError(f"{target} is taken by {who}", hint="choose another port: orca start --port 0")
         try:
             if self.settings.tls_cert:
                 self.port = server.add_secure_port(target, server_credentials(self.settings))
@@ -105,9 +109,7 @@ class CoreServer:
                 self.port = server.add_insecure_port(target)
         except RuntimeError as error:
             text = f"{target} cannot be listened on: {error}"
-            raise RunningError(
-                text, hint="another program has the port; choose one: orca start --port 0"
-            ) from error
+            raise RunningError(text, hint="choose another address: orca start --help") from error
         self._server = server
         await server.start()
         await self.core.start()

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from orca.orchestrator.query import QueryClient
     from orca.processor import wire_query as q
 
-__all__ = ["Core", "Folder", "Json", "Since", "Until", "Watch", "connect", "new_app", "ref_of"]
+__all__ = ["Core", "Folder", "Json", "Since", "Until", "Watch", "connect", "lists", "new_app", "ref_of"]
 
 Json = Annotated[bool, typer.Option("--json", help="Print for programs instead of people.")]
 Core = Annotated[str, typer.Option("--core", help="Address of the core; found by itself otherwise.")]
@@ -22,15 +24,26 @@ Until = Annotated[str, typer.Option("--to", help="End, in the same forms.")]
 
 
 def new_app(text: str) -> typer.Typer:
-    """A group of commands; without one of them it prints its help."""
+    """A group of commands; without one of them it prints its help, unless it `lists`."""
     app = typer.Typer(help=text, no_args_is_help=True, add_completion=False)
     # With a callback a group stays a group, also while it has one command.
     app.callback(help=text)(_group)
     return app
 
 
-def _group() -> None:
+def _group(*, json: Json = False) -> None:
     """Nothing of its own."""
+
+
+def lists(app: typer.Typer, text: str, listing: Callable[..., None]) -> None:
+    """Let a group without a command do what its command ``list`` does without options of its own."""
+
+    def bare(context: typer.Context, *, core: Core = "", json: Json = False) -> None:
+        if context.invoked_subcommand is None:
+            listing(core=core, json=json)
+
+    app.info.no_args_is_help = False
+    app.callback(help=text, invoke_without_command=True, no_args_is_help=False)(bare)
 
 
 def connect(core: str) -> QueryClient:

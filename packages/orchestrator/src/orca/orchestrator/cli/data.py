@@ -12,7 +12,7 @@ import typer
 
 from orca.common.errors import OrcaError, UsageError
 from orca.common.terminal import print_json, wants_json
-from orca.orchestrator.cli.common import Core, Json, Since, Until, Watch, connect, new_app, ref_of
+from orca.orchestrator.cli.common import Core, Json, Since, Until, Watch, connect, lists, new_app, ref_of
 from orca.orchestrator.cli.output import echo, moment_ns, show, time_text, watching
 
 if TYPE_CHECKING:
@@ -471,3 +471,8 @@ def _show_annotations(rows: Iterable[Any]) -> None:
         for row in rows
     ]
     show(found, ["id", "from", "to", "description", "about"], empty="no annotations")
+
+
+lists(windows, "What was processed; without a command: the newest windows.", list_windows)
+lists(runs, "How it was processed, and what failed; without a command: the newest runs.", list_runs)
+lists(notes, "Notes on spans of time; without a command: all of them.", list_annotations)

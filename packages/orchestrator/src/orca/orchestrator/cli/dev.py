@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from orca.common.errors import UsageError
+from orca.common.terminal import print_json, wants_json
+from orca.orchestrator.cli.common import Json  # noqa: TC001 - typer needs the type
 from orca.orchestrator.cli.output import echo
 from orca.orchestrator.process import FolderLock, read_core, start_background, stop_background
 from orca.orchestrator.settings import CoreSettings
@@ -35,6 +37,7 @@ def run_dev(
         int, typer.Option("--port", help="Port of a core that is started; 0 takes a free one.")
     ] = 0,
     reload: Annotated[bool, typer.Option("--reload/--no-reload", help="Start anew on changes.")] = True,
+    json: Json = False,  # noqa: ARG001 - read by the dispatcher
 ) -> None:
     """Start or find the core of this folder, run a processor, and stop both at Ctrl-C."""
     if not file.is_file():
@@ -62,6 +65,10 @@ def run_dev(
 
 
 def _banner(known: dict[str, Any], begun: float) -> None:
+    if wants_json():
+        print_json({key: value for key, value in known.items() if key != "token"})
+        sys.stdout.flush()
+        return
     echo(f"  orca {known['version']}  ready in {time.monotonic() - begun:.1f} s")
     echo(f"    core       grpc://{known['address']}")
     if known.get("web"):

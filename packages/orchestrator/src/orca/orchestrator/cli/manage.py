@@ -12,7 +12,7 @@ import typer
 
 from orca.common.errors import UsageError
 from orca.common.terminal import print_json, wants_json
-from orca.orchestrator.cli.common import Core, Folder, Json, Watch, connect, new_app, ref_of
+from orca.orchestrator.cli.common import Core, Folder, Json, Watch, connect, lists, new_app, ref_of
 from orca.orchestrator.cli.data import metadata_of
 from orca.orchestrator.cli.output import duration_ns, echo, moment_ns, show, time_text, watching
 
@@ -247,3 +247,8 @@ def delete_token(name: Name, *, core: Core = "", json: Json = False) -> None:
     with connect(core) as client:
         client.ask(q.OrcaQuery.DeleteToken, q.DeleteTokenRequest(name=name))
     show([{"deleted": name}], ["deleted"])
+
+
+lists(schedules, "Windows that the core emits by itself; without a command: all schedules.", list_schedules)
+lists(db, "The store: SQL, backup, restore, retention; without a command: its numbers.", status)
+lists(token, "Who may call this core; without a command: all tokens.", list_tokens)

@@ -159,12 +159,21 @@ def destroy_core(
         echo(f"{folder} is gone" if made else f"{folder} is no core's folder; nothing was deleted")
 
 
+def _print_line(line: str) -> None:
+    """As it is, or as one JSON text a line."""
+    if wants_json():
+        print_json({"line": line.rstrip("\n")})
+    else:
+        sys.stdout.write(line)
+
+
 @logs.command()
 def show_logs(
     *,
     folder: Folder = DEFAULT_FOLDER,
     lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    json: Json = False,
 ) -> None:
     """Print the last lines of the core's log."""
     path = folder / "core.log"
@@ -172,11 +181,11 @@ def show_logs(
         raise UsageError(f"there is no log at {path}", hint="orca start")
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in collections.deque(file, maxlen=lines):
-            sys.stdout.write(line)
+            _print_line(line)
         while follow:
             line = file.readline()
             if line:
-                sys.stdout.write(line)
+                _print_line(line)
                 sys.stdout.flush()
             else:
                 time.sleep(FOLLOW_S)
