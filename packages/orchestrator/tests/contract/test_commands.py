@@ -6,7 +6,6 @@ import os
 import socket
 import stat
 import threading
-import time
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -195,20 +194,19 @@ def test_a_core_that_is_not_there(orca):
     assert "no core's folder" in orca("destroy", "--yes", "--folder", "nowhere").out
 
 
-def test_ready_within_a_second_and_sixty_megabytes(tmp_path):
-    best, memory = 9.0, 0.0
+def test_a_start_costs_less_than_a_second_and_sixty_megabytes(tmp_path):
+    """CPU time and memory: how soon it is ready by the clock is what the benchmark prints."""
+    spent = []
     for number in range(3):
         folder = tmp_path / str(number)
-        begun = time.monotonic()
         assert main(["start", "--port", "0", "--folder", str(folder)]) == 0
-        best = min(best, time.monotonic() - begun)
         pid = read_core_file(folder)["pid"]
-        with Path(f"/proc/{pid}/status").open() as file:
-            memory = next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmRSS"))
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        spent.append((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+        held = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         assert main(["stop", "--folder", str(folder)]) == 0
-    # Twice the promise: other work may share the machine during a test; the benchmark prints the numbers.
-    assert best < 2.0
-    assert memory < 64
+        assert held < 60e6
+    assert min(spent) < 1.0
 
 
 @pytest.mark.parametrize(("text", "ns"), [("30s", 30), ("1h30m", 5400), ("2d", 172_800), ("1.5s", 1.5)])

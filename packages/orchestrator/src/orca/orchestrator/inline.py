@@ -469,8 +469,9 @@ class LocalInstance(Instance):
     ) -> None:
         """Run one call through the processor's engine and take its results as they come."""
 
-        async def write(answer: bytes) -> None:
-            result_of(self._link.engine, call, wire.ExecutionResult.FromString(answer))
+        async def write(answers: Sequence[bytes]) -> None:
+            for answer in answers:
+                result_of(self._link.engine, call, wire.ExecutionResult.FromString(answer))
 
         await self._runner.execute(request, dict(metadata), write)
 
