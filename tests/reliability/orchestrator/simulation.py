@@ -106,6 +106,7 @@ class SimStore:
         self._busy = False
 
     backlog = property(lambda self: self)
+    shared = False
 
     def window_type(self, type_id: int) -> WindowTypeRef:
         return KIND
@@ -116,7 +117,7 @@ class SimStore:
     async def algorithm_id(self, ref: AlgorithmRef) -> int:
         return self._world.refs.index(ref) + 1
 
-    def accept(self, window: NewWindow, done: Any) -> None:
+    def accept(self, window: NewWindow, done: Any, *, claim: bool = True) -> None:
         self._submit(lambda connection: sqlite_ops.accept(connection, window), done)
 
     def record(self, run: Any, nodes: Any, attempts: Any, completion: Any, done: Any) -> None:

@@ -14,7 +14,7 @@ import grpc.aio
 
 from orca.orchestrator.execution import RetryRule
 from orca.orchestrator.server import CoreServer, open_core
-from orca.orchestrator.settings import CoreSettings
+from orca.orchestrator.settings import CoreSettings, DatabaseUrl
 from orca.processor import structs, wire
 from orca.processor import wire_query as q
 
@@ -96,8 +96,17 @@ async def until(condition: Any, timeout_s: float = WAIT_S) -> None:
         await asyncio.sleep(0.005)
 
 
+# Set by a fixture: the store of each folder is then a database of its own, made by this function.
+new_database: Any = None
+_databases: dict[Path, str] = {}
+
+
 @contextlib.asynccontextmanager
 async def running(folder: Path, **changes: Any) -> Any:
+    if new_database is not None and "database" not in changes:
+        if folder not in _databases:
+            _databases[folder] = await new_database()
+        changes["database"] = DatabaseUrl(_databases[folder])
     settings = CoreSettings(folder=folder, port=0, retry=QUICK, health_interval_s=0.5, stop_grace_s=0.2)
     server = await open_core(replace(settings, **changes))
     await server.start()

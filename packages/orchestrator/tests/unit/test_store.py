@@ -1,4 +1,7 @@
-"""The SQLite store: accepted means synced, recorded once, fenced, migrated, alive when the disk is full."""
+"""The stores: accepted means synced, recorded once, fenced, migrated; SQLite alive when the disk is full.
+
+What both stores promise is tested on both, PostgreSQL on a real server.
+"""
 
 import asyncio
 import sqlite3
@@ -15,7 +18,7 @@ from orca.orchestrator.errors import (
     StoreNewerError,
 )
 from orca.orchestrator.model import LookBack, MetadataFieldDef, Registration, WindowSpan
-from orca.orchestrator.store import group, migrations
+from orca.orchestrator.store import group, migrations, postgres_group
 from orca.orchestrator.store.codec import (
     canonical,
     decode_plan,
@@ -27,6 +30,7 @@ from orca.orchestrator.store.codec import (
     filter_key,
     window_digest,
 )
+from orca.orchestrator.store.postgres import open_postgres
 from orca.orchestrator.store.records import Completion, FailedAttempt, NewWindow, NodeRecord
 from orca.orchestrator.store.sqlite import open_connection, open_store
 
@@ -54,15 +58,52 @@ class Session:
         return await future
 
     async def accept(self, number=0, **options):
-        return await self.call(self.store.accept, window(self.type_id, self.plan_id, number, **options))
+        """Into the backlog, for whoever takes it."""
+        claim = options.pop("claim", False)
+        new = window(self.type_id, self.plan_id, number, **options)
+        return await self.call(lambda *given: self.store.accept(*given, claim=claim), new)
+
+    async def again(self, run):
+        """The same run, as the next to take it sees it."""
+        await self.store.backlog.give_back(run.run_id)
+        (taken,) = await self.store.backlog.take(10, ())
+        assert taken.run_id == run.run_id
+        return taken
 
     async def record(self, run, nodes=(), attempts=(), completion=None):
         await self.call(self.store.record, run, nodes, attempts, completion)
 
 
-def with_store(path, body):
+class Sqlite:
+    """A file that is made at the first use."""
+
+    def __init__(self, path):
+        self.path = path
+
+    async def open(self):
+        return await open_store(self.path / "sub" / "orca.db")
+
+
+class Postgres:
+    """A database of its own."""
+
+    def __init__(self, url):
+        self.url = url
+
+    async def open(self):
+        return await open_postgres(self.url, lease_s=5)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def place(request, tmp_path):
+    if request.param == "sqlite":
+        return Sqlite(tmp_path)
+    return Postgres(request.getfixturevalue("database"))
+
+
+def with_store(place, body):
     async def main():
-        store = await open_store(path / "sub" / "orca.db")
+        store = await (place if isinstance(place, (Sqlite, Postgres)) else Sqlite(place)).open()
         try:
             type_id = await store.window_type_id(WINDOW)
             session = Session(store, type_id, await store.plan_id(PLAN, type_id))
@@ -73,7 +114,7 @@ def with_store(path, body):
     return asyncio.run(main())
 
 
-def test_accepted_windows_are_there_after_reopening(tmp_path):
+def test_accepted_windows_are_there_after_reopening(place, tmp_path):
     async def first(session):
         accepted = await session.accept(1, metadata='{"a":1}')
         again = await session.accept(1, metadata='{"a":1}')
@@ -82,7 +123,7 @@ def test_accepted_windows_are_there_after_reopening(tmp_path):
         assert other.window_id != accepted.window_id
         return accepted
 
-    accepted = with_store(tmp_path, first)
+    accepted = with_store(place, first)
 
     async def second(session):
         assert await session.store.backlog.depth() == 2
@@ -95,11 +136,12 @@ def test_accepted_windows_are_there_after_reopening(tmp_path):
         assert await session.store.load_plan(run.plan_id) == PLAN
         assert session.store.window_type(run.type_id) == WINDOW_REF
 
-    with_store(tmp_path, second)
-    assert (tmp_path / "sub" / "orca.db").stat().st_mode & 0o777 == 0o600
+    with_store(place, second)
+    if isinstance(place, Sqlite):
+        assert (tmp_path / "sub" / "orca.db").stat().st_mode & 0o777 == 0o600
 
 
-def test_windows_without_algorithms_are_stored_too(tmp_path):
+def test_windows_without_algorithms_are_stored_too(place):
     async def body(session):
         session.plan_id = 0
         accepted = await session.accept()
@@ -108,20 +150,20 @@ def test_windows_without_algorithms_are_stored_too(tmp_path):
         assert len(await session.store.fetch("SELECT id FROM windows")) == 1
         assert await session.store.backlog.depth() == 0
 
-    with_store(tmp_path, body)
+    with_store(place, body)
 
 
-def test_many_waiting_windows_share_a_commit(tmp_path):
+def test_many_waiting_windows_share_a_commit(place):
     async def body(session):
         before = session.store.commits
         answers = await asyncio.gather(*(session.accept(number) for number in range(300)))
         assert len({answer.window_id for answer in answers}) == 300
         assert session.store.commits - before <= 300 // group.GROUP_MAX + 2
 
-    with_store(tmp_path, body)
+    with_store(place, body)
 
 
-def test_results_are_recorded_once_and_kept_for_the_next_life(tmp_path):
+def test_results_are_recorded_once_and_kept_for_the_next_life(place):
     async def body(session):
         store = session.store
         await session.accept()
@@ -130,8 +172,8 @@ def test_results_are_recorded_once_and_kept_for_the_next_life(tmp_path):
         first = NodeRecord(a, 4, 1, 1, 2, 3, "host:1", value=encode_value({"mean": 2.5}))
         await session.record(run, [first])
         await session.record(run, [NodeRecord(a, 4, 2, 1, 2, 9, "host:2", value=encode_value({"mean": 9.0}))])
-        (again,) = await store.backlog.take(10, ())
-        (node,) = again.done
+        run = await session.again(run)
+        (node,) = run.done
         assert (node.algorithm_id, node.status, decode_value(node.value)) == (a, 4, {"mean": 2.5})
         failed = FailedAttempt(b, 1, 4, 5, "host:1", "boom", '{"stack":""}')
         await session.record(run, [NodeRecord(b, 5, 2, cause="boom")], [failed], Completion(2, 1, 1, 0, 9))
@@ -140,10 +182,10 @@ def test_results_are_recorded_once_and_kept_for_the_next_life(tmp_path):
         assert row == {"state": 2, "succeeded": 1, "failed": 1}
         assert len(await store.fetch("SELECT * FROM attempts")) == 1
 
-    with_store(tmp_path, body)
+    with_store(place, body)
 
 
-def test_late_results_are_refused(tmp_path):
+def test_late_results_are_refused(place):
     async def body(session):
         await session.accept()
         (run,) = await session.store.backlog.take(10, ())
@@ -152,15 +194,15 @@ def test_late_results_are_refused(tmp_path):
         )
         with pytest.raises(FencedError, match="no longer held"):
             await session.record(run, [NodeRecord(1, 4)])
-        (held,) = await session.store.backlog.take(10, ())
+        held = run._replace(token=run.token + 1)
         await session.record(held, [], (), Completion(1, 0, 0, 0, 9))
         with pytest.raises(FencedError):
             await session.record(held, [NodeRecord(1, 4)])
 
-    with_store(tmp_path, body)
+    with_store(place, body)
 
 
-def test_one_bad_operation_fails_alone(tmp_path):
+def test_one_bad_operation_fails_alone(place):
     async def body(session):
         bad = session.store.write("record", [("INSERT INTO nowhere VALUES (1)", ())])
         answers = await asyncio.gather(session.accept(1), bad, session.accept(2), return_exceptions=True)
@@ -171,7 +213,7 @@ def test_one_bad_operation_fails_alone(tmp_path):
         with pytest.raises(StoreError):
             await session.store.fetch("SELECT * FROM nowhere")
 
-    with_store(tmp_path, body)
+    with_store(place, body)
 
 
 def test_a_full_disk_refuses_keeps_reading_and_goes_on(tmp_path):
@@ -202,14 +244,15 @@ def test_a_full_disk_refuses_keeps_reading_and_goes_on(tmp_path):
     with_store(tmp_path, body)
 
 
-def test_the_bound_on_waiting_writes(tmp_path, monkeypatch):
+def test_the_bound_on_waiting_writes(place, monkeypatch):
     monkeypatch.setattr(group, "WAITING_MAX", 3)
+    monkeypatch.setattr(postgres_group, "WAITING_MAX", 3)
 
     async def body(session):
         answers = await asyncio.gather(*(session.accept(n) for n in range(5)), return_exceptions=True)
         assert sum(isinstance(answer, LimitError) for answer in answers) == 2
 
-    with_store(tmp_path, body)
+    with_store(place, body)
 
 
 def test_another_writer_is_waited_for_and_then_named(tmp_path, monkeypatch):
@@ -232,15 +275,15 @@ def test_another_writer_is_waited_for_and_then_named(tmp_path, monkeypatch):
     with_store(tmp_path, body)
 
 
-def test_priorities_come_first_then_age_without_the_active(tmp_path):
+def test_priorities_come_first_then_age_without_the_active(place):
     async def body(session):
         runs = [(await session.accept(n, priority=n % 2)).run_id for n in range(4)]
-        taken = [run.run_id for run in await session.store.backlog.take(10, ())]
-        assert taken == [runs[1], runs[3], runs[0], runs[2]]
-        left = await session.store.backlog.take(1, {runs[1], runs[3]})
-        assert [run.run_id for run in left] == [runs[0]]
+        first = [run.run_id for run in await session.store.backlog.take(1, ())]
+        rest = [run.run_id for run in await session.store.backlog.take(10, set(first))]
+        assert first + rest == [runs[1], runs[3], runs[0], runs[2]]
+        assert await session.store.backlog.take(10, {*first, *rest}) == []
 
-    with_store(tmp_path, body)
+    with_store(place, body)
 
 
 async def filled(session, count, key=""):
@@ -262,7 +305,7 @@ async def filled(session, count, key=""):
         (LookBack(delta_ns=30, gap_delta_ns=10), [50.0, 60.0]),
     ],
 )
-def test_look_backs_by_index_agree_with_the_kernel(tmp_path, lookback, expected):
+def test_look_backs_by_index_agree_with_the_kernel(place, lookback, expected):
     async def body(session):
         a = await filled(session, 12, "x")
         await filled(session, 12, "y")
@@ -271,10 +314,10 @@ def test_look_backs_by_index_agree_with_the_kernel(tmp_path, lookback, expected)
         assert all(row.span.filter_key == "x" for row in rows)
         assert rows[0].origin == "test"
 
-    with_store(tmp_path, body)
+    with_store(place, body)
 
 
-def test_registrations_are_versioned_with_history(tmp_path):
+def test_registrations_are_versioned_with_history(place):
     async def body(session):
         store = session.store
         one = processor("P", algorithm("A"))
@@ -296,10 +339,10 @@ def test_registrations_are_versioned_with_history(tmp_path):
         assert [entry.address for entry in row.instances] == ["host:1"]
         assert decode_registration(row.definition).algorithms == two.algorithms
 
-    with_store(tmp_path, body)
+    with_store(place, body)
 
 
-def test_window_types_take_later_descriptions(tmp_path):
+def test_window_types_take_later_descriptions(place):
     async def body(session):
         store = session.store
         plain = window_type("Daily")
@@ -312,7 +355,7 @@ def test_window_types_take_later_descriptions(tmp_path):
         with pytest.raises(NotFoundError):
             await store.load_plan(999)
 
-    with_store(tmp_path, body)
+    with_store(place, body)
 
 
 def test_a_newer_store_is_refused_and_untouched(tmp_path):

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 from orca.common.clock import SystemClock
 from orca.orchestrator.engine import Engine
-from orca.orchestrator.errors import FieldFault, InvalidFieldError
+from orca.orchestrator.errors import FieldFault, InvalidFieldError, OutdatedPlanError
 from orca.orchestrator.events import EventBus
 from orca.orchestrator.links import Links
 from orca.orchestrator.operations import retain
 from orca.orchestrator.registry import Registry
-from orca.orchestrator.store.codec import filter_key, window_digest
+from orca.orchestrator.replicas import Replicas
+from orca.orchestrator.store.codec import decode_registration, filter_key, window_digest
 from orca.orchestrator.store.records import Accepted, NewWindow
 from orca.orchestrator.wireform import metadata_text
 
 if TYPE_CHECKING:
     from orca.common.clock import Clock
     from orca.orchestrator.model import ProcessorKey, WindowTypeRef
+    from orca.orchestrator.registry import PlanInfo
     from orca.orchestrator.settings import CoreSettings
     from orca.orchestrator.store.port import Store
+    from orca.orchestrator.store.records import ProcessorRow
 
 __all__ = ["Core", "EmitOptions"]
 
@@ -33,6 +36,8 @@ NAME_CHARS_MAX = 200
 # The year 9999: later times cannot be written as a Timestamp.
 TIME_NS_MAX = 253_402_300_800 * 10**9
 HOUSEKEEPING_S = 30.0
+# A window is planned again when registrations changed on another replica meanwhile; they do not change for ever.
+PLANS_MAX = 20
 
 
 class EmitOptions:
@@ -87,11 +92,13 @@ class Core:
         self.registry = Registry(store, self.clock)
         self.engine = Engine(store, self.registry, settings, self.clock, bus=self.bus)
         self.links = Links(self.engine, settings)
+        self.replicas = Replicas(self)
         self.started_ns = int(self.clock.now() * 1e9)
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def start(self) -> None:
         """Take up what the store knows: processors are dialled, open runs go on."""
+        self.store.follow(self.replicas)
         await self.registry.load()
         for key, row in self.registry.rows.items():
             self.links.revise(key, row)
@@ -124,27 +131,44 @@ class Core:
         _check_window(kind, times_ns, origin)
         values = metadata or {}
         text = metadata_text(values, self.settings)
-        trigger = self.registry.known_trigger(kind) or await self.registry.trigger(kind)
-        info = trigger.info
         if options.key:
             digest = window_digest(origin, "", nonce=f"key:{options.key}")
         else:
             digest = window_digest(origin, text, nonce=secrets.token_hex(8) if options.force else "")
-        window = NewWindow(
-            trigger.type_id,
-            times_ns[0],
-            times_ns[1],
-            origin,
-            text,
-            filter_key(trigger.fields, values) if trigger.fields else "",
-            digest,
-            info.plan_id if info is not None else 0,
-            options.priority,
-            options.parent_id,
-            time.time_ns(),
-            parent_exec=options.parent_exec,
-            trace=options.trace,
-        )
+        left = PLANS_MAX
+        while True:
+            trigger = self.registry.known_trigger(kind) or await self.registry.trigger(kind)
+            info = trigger.info
+            window = NewWindow(
+                trigger.type_id,
+                times_ns[0],
+                times_ns[1],
+                origin,
+                text,
+                filter_key(trigger.fields, values) if trigger.fields else "",
+                digest,
+                info.plan_id if info is not None else 0,
+                options.priority,
+                options.parent_id,
+                time.time_ns(),
+                parent_exec=options.parent_exec,
+                trace=options.trace,
+                registry=trigger.registry,
+            )
+            try:
+                accepted = await self._accept(window, info)
+            except OutdatedPlanError:
+                left -= 1
+                if not left:
+                    raise
+                await self.replicas.refresh()
+            else:
+                break
+        if self.bus.wanted and not accepted.duplicate:
+            self.bus.publish("window", {"window_id": accepted.window_id, "type": str(kind)})
+        return accepted
+
+    async def _accept(self, window: NewWindow, info: PlanInfo | None) -> Accepted:
         future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
 
         def done(accepted: Accepted, error: BaseException | None) -> None:
@@ -156,17 +180,16 @@ class Core:
                 future.set_result(accepted)
 
         self.engine.accept(window, info, done)
-        accepted = await future
-        if self.bus.wanted and not accepted.duplicate:
-            self.bus.publish("window", {"window_id": accepted.window_id, "type": str(kind)})
-        return accepted
+        return await future
 
     async def _housekeeping(self) -> None:
         while True:
             await self.clock.sleep_async(HOUSEKEEPING_S)
             try:
-                await self._forget_lost()
-                await self.keep_within_bounds()
+                async with self.store.alone("housekeeping") as mine:
+                    if mine:
+                        await self._forget_lost()
+                        await self.keep_within_bounds()
             except Exception:
                 logger.exception("housekeeping failed; trying again in %g s", HOUSEKEEPING_S)
 
@@ -191,6 +214,20 @@ class Core:
             older_than_ns = self.engine.now_ns() - keep_ns if keep_ns else 0
             await retain(self, older_than_ns=older_than_ns, keep=keep)
 
+    async def take_up(self, row: ProcessorRow) -> None:
+        """Follow a registration of another replica: new addresses are dialled, forgotten ones let go."""
+        key = decode_registration(row.definition).processor
+        self.links.revise(key, row)
+        link = self.links.get(key)
+        known = {entry.address for entry in row.instances}
+        for address in [
+            entry for entry in (link.instances if link is not None else ()) if entry not in known
+        ]:
+            assert link is not None
+            await link.instances.pop(address).close()
+        if self.bus.wanted:
+            self.bus.publish("processor", {"processor": str(key), "state": "registered"})
+
     async def release_address(self, address: str, owner: ProcessorKey) -> None:
         """An address belongs to whoever registered it last."""
         for link in list(self.links):
@@ -202,6 +239,7 @@ class Core:
         """Let running calls end for a while, write everything, close the store."""
         for task in self._tasks:
             task.cancel()
+        self.replicas.stop()
         await self.links.drain(self.settings.stop_grace_s)
         await self.engine.stop()
         await self.links.close()

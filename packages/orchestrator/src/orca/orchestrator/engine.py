@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from orca.orchestrator import execution, tracing
 from orca.orchestrator.active import ActiveRun, RunIndex
-from orca.orchestrator.errors import FencedError, StoreFullError
+from orca.orchestrator.elsewhere import Elsewhere
+from orca.orchestrator.errors import FencedError, OutdatedPlanError, StoreFullError
 from orca.orchestrator.execution import (
     Cancelled,
     Complete,
@@ -140,6 +141,8 @@ class Engine:
         self._stopping = False
         self._ends: dict[int, list[asyncio.Future[None]]] = {}
         self._idlers: list[asyncio.Future[None]] = []
+        self._claims = 0
+        self.elsewhere = Elsewhere(self._free)
 
     def now_ns(self) -> int:
         """The time for records."""
@@ -149,19 +152,32 @@ class Engine:
 
     def accept(self, window: NewWindow, info: PlanInfo | None, done: Callable[..., None]) -> None:
         """Store a window, then start its run; ``done(accepted, error)`` comes after the sync."""
+        claim = self._may_start(window.priority)
+        self._claims += claim
 
         def stored(accepted: Accepted | None, error: BaseException | None) -> None:
-            if self.observer is not None:
+            self._claims -= claim
+            if self.observer is not None and not isinstance(error, OutdatedPlanError):
                 self.observer.accepted(window, accepted, error)
             if accepted is not None and accepted.run_id and not accepted.duplicate and info is not None:
                 self._accepted(accepted, window, info)
             done(accepted, error)
 
-        self.store.accept(window, stored)
+        try:
+            self.store.accept(window, stored, claim=claim)
+        except BaseException:
+            self._claims -= claim
+            raise
+
+    def _may_start(self, priority: int) -> bool:
+        room = self.settings.active_runs_max * (2 if priority > 0 else 1)
+        held = len(self.index) + (self._claims if self.store.shared else 0)
+        return not self._stopping and held < room and (not self._more_on_disk or priority > 0)
 
     def _accepted(self, accepted: Accepted, window: NewWindow, info: PlanInfo) -> None:
-        room = self.settings.active_runs_max * (2 if window.priority > 0 else 1)
-        if self._stopping or len(self.index) >= room or (self._more_on_disk and window.priority <= 0):
+        # A shared store has given it to this replica, or to nobody; the only core of a store decides now.
+        start = bool(accepted.token) if self.store.shared else self._may_start(window.priority)
+        if self._stopping or not start:
             # It is on disk: a refill will find it in its turn.
             self._more_on_disk = True
             return
@@ -171,7 +187,7 @@ class Engine:
                 accepted.run_id,
                 window.plan_id,
                 window.priority,
-                1,
+                accepted.token,
                 span,
                 window.type_id,
                 window.origin,
@@ -199,10 +215,10 @@ class Engine:
             self._more_on_disk = False
             runs = await self.store.backlog.take(wanted, self.index.ids())
             self._more_on_disk = self._more_on_disk or len(runs) >= wanted
-            for run in runs:
-                info = await self.registry.info(run.plan_id, run.type_id)
-                if run.run_id not in self.index and not self._stopping:
-                    self.start(run, info)
+            await self._start_taken(runs)
+            if self._more_on_disk:
+                # Somebody called while the store was read.
+                self._loop.call_soon(self._refill)
         except Exception:
             logger.exception("the backlog could not be read; trying again")
             self._more_on_disk = True
@@ -210,6 +226,17 @@ class Engine:
         finally:
             self._refilling = None
             self._tell_idlers()
+
+    async def _start_taken(self, runs: Sequence[PendingRun]) -> None:
+        for place, run in enumerate(runs):
+            try:
+                info = await self.registry.info(run.plan_id, run.type_id)
+            except BaseException:
+                for left in runs[place:]:
+                    await self.store.backlog.give_back(left.run_id)
+                raise
+            if run.run_id not in self.index and not self._stopping:
+                self.start(run, info)
 
     # runs
 
@@ -316,6 +343,15 @@ class Engine:
 
     async def _read_history(self, active: ActiveRun, node: int) -> None:
         try:
+            if self.store.shared:
+                inputs = [
+                    entry for entry in active.info.plan.nodes[node].inputs if entry.lookback is not None
+                ]
+                blocker = await self.store.blocker(active.run, inputs)
+                if blocker:
+                    await self._overtake(blocker)
+                    self.elsewhere.wait(active, node, blocker)
+                    return
             rows: dict[int, Sequence[HistoryRow]] = {}
             for position, entry in enumerate(active.info.plan.nodes[node].inputs):
                 if entry.lookback is not None:
@@ -328,6 +364,11 @@ class Engine:
         if active.run.run_id in self.index and active.state.statuses[node] is Status.READY:
             self.history[(active.run.run_id, node)] = rows
             self._send(active, [node])
+
+    async def _overtake(self, run_id: int) -> None:
+        """Take one run more than there is room for, so that what everybody waits for is never left lying."""
+        if run_id not in self.index and len(self.index) >= self.settings.active_runs_max:
+            await self._start_taken(await self.store.backlog.take(1, self.index.ids()))
 
     # results come in
 
@@ -392,6 +433,14 @@ class Engine:
         if self.dispatcher is not None:
             self.dispatcher.drop(active)
         self.step(active, Cancelled(cause))
+
+    def forget(self, run_id: int) -> None:
+        """Another replica holds the run, or it was ended there: leave it."""
+        active = self.index.get(run_id)
+        if active is not None:
+            active.nodes, active.attempts, active.completion = [], [], None
+            self._dirty.discard(active)
+            self._release(active)
 
     def _settle(self, active: ActiveRun) -> None:
         if active.run.run_id in self.index and (active.nodes or active.attempts):
@@ -485,6 +534,8 @@ class Engine:
         self, active: ActiveRun, nodes: Sequence[NodeRecord], completion: Completion | None
     ) -> None:
         freed: list[tuple[ActiveRun, int]] = []
+        if self.store.shared:
+            self.elsewhere.told(active.run.run_id)
         for entry in nodes:
             node = active.info.algorithm_ids.index(entry.algorithm_id)
             freed.extend(self.index.recorded(active, node))
@@ -570,6 +621,7 @@ class Engine:
         self._stopping = True
         if self._refilling is not None:
             await asyncio.wait([self._refilling])
+        self.elsewhere.close()
         for task in list(self._tasks):
             task.cancel()
         for active in self.index:

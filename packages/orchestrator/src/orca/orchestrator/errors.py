@@ -9,7 +9,8 @@ OrcaError
 ├── StoreError
 │   ├── StoreFullError      no space left; what was accepted stays accepted
 │   ├── StoreNewerError     written by a newer version: refused, untouched
-│   └── FencedError         a result of an attempt that no longer holds its run
+│   ├── FencedError         a result of an attempt that no longer holds its run
+│   └── OutdatedPlanError   registrations changed elsewhere since the window was planned
 ├── LimitError          a named bound was reached
 └── RunningError        another core holds this folder
 """
@@ -29,6 +30,7 @@ __all__ = [
     "InvalidFieldError",
     "LimitError",
     "NotFoundError",
+    "OutdatedPlanError",
     "PlanError",
     "Problem",
     "RunningError",
@@ -139,6 +141,13 @@ class FencedError(StoreError):
     """The run is held by a newer attempt or another replica; the late result was refused."""
 
     code: ClassVar[str] = "FENCED"
+
+
+class OutdatedPlanError(StoreError):
+    """Another replica took a registration since the window was planned; the core plans it again."""
+
+    code: ClassVar[str] = "OUTDATED_PLAN"
+    retryable: ClassVar[bool] = True
 
 
 class RunningError(OrcaError):

@@ -22,8 +22,8 @@ from orca.orchestrator.process import FolderLock
 from orca.orchestrator.queries import Page, Where
 from orca.orchestrator.settings import CoreSettings
 from orca.orchestrator.store.codec import decode_value
+from orca.orchestrator.store.opening import open_store
 from orca.orchestrator.store.records import OPEN, RUN_STATES, Accepted, StoredValue
-from orca.orchestrator.store.sqlite import open_store
 from orca.orchestrator.wireform import read_registration
 from orca.processor import convert
 from orca.processor.registration import OPTIONS_KEY, metadata_for
@@ -89,7 +89,7 @@ class LocalCore:
             PlanError: The processors contradict each other.
         """
         self._lock = FolderLock(self._settings.folder)
-        store = await open_store(self._settings.store_path, synchronous=self._settings.synchronous)
+        store = await open_store(self._settings)
         self.core = Core(store, self._settings)
         await self.core.registry.load()
         for processor in self._processors:

@@ -10,7 +10,7 @@ from orca.orchestrator.model import WindowTypeRef
 from orca.orchestrator.queries import ROWS_MAX, Page, Where, read_windows
 from orca.orchestrator.security import SCOPES, new_token, token_digest
 from orca.orchestrator.store.codec import canonical
-from orca.orchestrator.store.records import OPEN
+from orca.orchestrator.store.records import OPEN, NewRun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -25,23 +25,6 @@ DESCRIPTION_CHARS_MAX = 10_000
 RETAIN_STEP = 200
 # Runs made per transaction.
 REPROCESS_STEP = 100
-
-_NEW_RUN = """
-INSERT INTO runs (window_id, plan_id, kind, state, priority, token, owner, created_ns, finished_ns,
-  succeeded, failed, skipped)
-VALUES (?, ?, ?, 0, ?, 1, '', ?, 0, 0, 0, 0)
-"""
-_KEEP_RESULTS = """
-INSERT INTO executions (run_id, algorithm_id, status, attempts, queued_ns, sent_ns, finished_ns, address, cause, error)
-SELECT (SELECT max(id) FROM runs WHERE window_id = ?), s.algorithm_id, 4, 0, 0, 0, s.created_ns, '', 'kept', ''
-FROM results s WHERE s.window_id = ? AND s.algorithm_id IN ({ids})
-"""
-_KEEP_SUCCEEDED = """
-INSERT INTO executions (run_id, algorithm_id, status, attempts, queued_ns, sent_ns, finished_ns, address, cause, error)
-SELECT (SELECT max(id) FROM runs WHERE window_id = ?), e.algorithm_id, 4, e.attempts, e.queued_ns, e.sent_ns,
-  e.finished_ns, e.address, 'kept', ''
-FROM executions e WHERE e.run_id = ? AND e.status = 4 AND e.algorithm_id IN ({ids})
-"""
 
 
 async def put_annotation(
@@ -117,17 +100,12 @@ async def reprocess(core: Core, request: Reprocess) -> AsyncIterator[tuple[int, 
     done = 0
     for start in range(0, len(rows), REPROCESS_STEP):
         step = rows[start : start + REPROCESS_STEP]
-        statements: list[tuple[str, Sequence[Any]]] = []
-        positions: list[int] = []
-        for row in step:
-            info = await _plan_for(core, row)
-            positions.append(len(statements))
-            statements.extend(_statements(core, request, row, info))
-        answers = await core.store.write("accept", statements)
+        runs = [_new_run(core, request, row, await _plan_for(core, row)) for row in step]
+        made = await core.store.begin_runs(runs)
         core.engine.wake()
-        for row, position in zip(step, positions, strict=True):
+        for row, run_id in zip(step, made, strict=True):
             done += 1
-            yield done, len(rows), answers[position], row["id"]
+            yield done, len(rows), run_id, row["id"]
 
 
 async def _plan_for(core: Core, row: Mapping[str, Any]) -> PlanInfo:
@@ -138,18 +116,18 @@ async def _plan_for(core: Core, row: Mapping[str, Any]) -> PlanInfo:
     return trigger.info
 
 
-def _statements(
-    core: Core, request: Reprocess, row: Mapping[str, Any], info: PlanInfo
-) -> list[tuple[str, Sequence[Any]]]:
-    kind = "retry" if request.failed else "reprocess"
-    made = (row["id"], info.plan_id, kind, request.priority, core.engine.now_ns())
-    statements: list[tuple[str, Sequence[Any]]] = [(_NEW_RUN, made)]
-    ids = ", ".join(str(number) for number in info.algorithm_ids)
-    if request.failed:
-        statements.append((_KEEP_SUCCEEDED.format(ids=ids), (row["id"], row["run_id"])))
-    elif request.reuse:
-        statements.append((_KEEP_RESULTS.format(ids=ids), (row["id"], row["id"])))
-    return statements
+def _new_run(core: Core, request: Reprocess, row: Mapping[str, Any], info: PlanInfo) -> NewRun:
+    keep = "succeeded" if request.failed else "results" if request.reuse else "none"
+    return NewRun(
+        row["id"],
+        info.plan_id,
+        "retry" if request.failed else "reprocess",
+        request.priority,
+        core.engine.now_ns(),
+        keep,
+        row["run_id"] or 0,
+        info.algorithm_ids,
+    )
 
 
 async def cancel_run(core: Core, run_id: int) -> None:
@@ -168,9 +146,7 @@ async def cancel_run(core: Core, run_id: int) -> None:
     if active is not None:
         core.engine.cancel(active, "cancelled by request")
         return
-    # The token changes, so that whoever holds the run can record nothing more.
-    sql = "UPDATE runs SET state = 3, token = token + 1, finished_ns = ? WHERE id = ? AND state = 0"
-    await core.store.write("record", [(sql, (core.engine.now_ns(), run_id))])
+    await core.store.cancel(run_id, core.engine.now_ns())
 
 
 _OLD = """

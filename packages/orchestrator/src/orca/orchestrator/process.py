@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from orca.common.errors import DeadlineError, OrcaError
 from orca.orchestrator.errors import RunningError
-from orca.orchestrator.settings import CoreSettings, from_environ
+from orca.orchestrator.settings import CoreSettings, DatabaseUrl, from_environ
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -237,7 +237,10 @@ def _environ(settings: CoreSettings) -> dict[str, str]:
         value = getattr(settings, name)
         if name in ("folder", "retry") or value == getattr(plain, name):
             continue
-        text = ",".join(value) if isinstance(value, tuple) else str(value)  # pyright: ignore[reportUnknownArgumentType]
+        if isinstance(value, DatabaseUrl):
+            text = value.reveal()
+        else:
+            text = ",".join(value) if isinstance(value, tuple) else str(value)  # pyright: ignore[reportUnknownArgumentType]
         found[f"ORCA_CORE_{name.upper()}"] = text
     return found
 

@@ -78,11 +78,19 @@ class PlanInfo:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What a window of one type sets off; ``info`` is None when nothing is registered for it."""
+    """What a window of one type sets off; ``info`` is None when nothing is registered for it.
+
+    Attributes:
+        type_id: Row of the window type.
+        fields: Its metadata fields.
+        info: The plan.
+        registry: The registrations that it was made from: `Registry.version` of that time.
+    """
 
     type_id: int
     fields: tuple[MetadataFieldDef, ...]
     info: PlanInfo | None
+    registry: int = 0
 
 
 class Registry:
@@ -101,7 +109,13 @@ class Registry:
         self._triggers: dict[WindowTypeRef, Trigger] = {}
         self._infos: dict[int, PlanInfo] = {}
         self._offered: frozenset[tuple[ProcessorKey, AlgorithmRef]] | None = None
+        self._changed: list[ProcessorRow] = []
         self._lock = asyncio.Lock()
+
+    @property
+    def version(self) -> int:
+        """Grows with every change of a set; replicas of one store compare it."""
+        return sum(row.set_version for row in self._rows.values())
 
     @property
     def registrations(self) -> tuple[Registration, ...]:
@@ -115,11 +129,28 @@ class Registry:
 
     async def load(self) -> None:
         """Take up what the store knows: nobody has to register again after a restart."""
+        await self.refresh()
+
+    async def refresh(self) -> list[ProcessorRow]:
+        """Take up what other replicas stored; gives the rows that have changed."""
+        async with self._lock:
+            await self._refresh()
+            # Also what was found when a registration was checked.
+            changed, self._changed = self._changed, []
+            return changed
+
+    async def _refresh(self) -> None:
         for row in await self._store.load_processors():
             registration = decode_registration(row.definition)
-            self._plans.replace(registration)
-            self._offered = None
+            known = self._rows.get(registration.processor)
+            if known == row:
+                continue
+            if known is None or known.definition != row.definition:
+                self._plans.replace(registration)
+                self._triggers.clear()
+                self._offered = None
             self._rows[registration.processor] = row
+            self._changed.append(row)
 
     async def register(self, registration: Registration, *, features: str) -> ProcessorRow:
         """Check, store and plan a registration.
@@ -127,7 +158,9 @@ class Registry:
         Raises:
             PlanError: It conflicts with itself or with others; nothing was changed.
         """
-        async with self._lock:
+        async with self._lock, self._store.registering():
+            if self._store.shared:
+                await self._refresh()
             problems = check(self._plans.registrations, registration)
             if problems:
                 raise PlanError(problems)
@@ -162,6 +195,7 @@ class Registry:
 
     async def _plan(self, kind: WindowTypeRef) -> Trigger:
         plan = self._plans.get(kind)
+        version = self.version
         definition = self._definition(kind)
         type_id = await self._store.window_type_id(definition)
         info = None
@@ -169,7 +203,7 @@ class Registry:
             info = await self._info(await self._store.plan_id(plan, type_id), type_id, plan)
         if len(self._triggers) >= UNKNOWN_TYPES_MAX:
             self._triggers.clear()
-        trigger = Trigger(type_id, definition.fields, info)
+        trigger = Trigger(type_id, definition.fields, info, version)
         self._triggers[kind] = trigger
         return trigger
 

@@ -70,6 +70,10 @@ class Scheduler:
         if self._task is not None:
             self._task.cancel()
 
+    def changed(self) -> None:
+        """Another replica changed a schedule: look again."""
+        self._changed.set()
+
     async def put(self, schedule: Schedule, *, paused: bool = False, start_ns: int = 0) -> StoredSchedule:
         """Make or replace a schedule.
 
@@ -113,7 +117,9 @@ class Scheduler:
         while True:
             pause = RETRY_S
             try:
-                pause = await self.fire_due()
+                async with self._core.store.alone("schedules") as mine:
+                    if mine:
+                        pause = await self.fire_due()
             except Exception:
                 logger.exception("schedules could not be fired; trying again in %g s", RETRY_S)
             self._changed.clear()

@@ -63,6 +63,10 @@ class TokenTable:
         """Take a token in."""
         self._tokens[digest] = (name, frozenset(scopes))
 
+    def replace(self, tokens: Mapping[str, tuple[str, Iterable[str]]]) -> None:
+        """Take these tokens in place of all known ones."""
+        self._tokens = {digest: (name, frozenset(scopes)) for digest, (name, scopes) in tokens.items()}
+
     def remove(self, name: str) -> None:
         """Refuse a token from now on."""
         self._tokens = {digest: entry for digest, entry in self._tokens.items() if entry[0] != name}

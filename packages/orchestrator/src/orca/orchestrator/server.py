@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from typing import TYPE_CHECKING, Any, Protocol
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import grpc
 import grpc.aio
 
+from orca.common.errors import OrcaError
 from orca.orchestrator import __version__
 from orca.orchestrator.core import Core
 from orca.orchestrator.corefile import write_core_file
@@ -21,7 +23,7 @@ from orca.orchestrator.security import TokenTable, new_token, server_credentials
 from orca.orchestrator.service_core import CoreService
 from orca.orchestrator.service_query import QueryService
 from orca.orchestrator.service_reads import ReadService
-from orca.orchestrator.store.sqlite import open_store
+from orca.orchestrator.store.opening import open_store
 from orca.processor import wire
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 # One connection may ask for this much at a time; more waits in its own flow control.
 CONCURRENT_RPCS_MAX = 10_000
+# What the token in core.json is called.
+OWN_TOKEN = "core.json"  # noqa: S105 - a name
 
 
 class Mounted(Protocol):
@@ -73,7 +77,8 @@ class CoreServer:
         self._health = HealthService()
         self._server: grpc.aio.Server | None = None
         self._mounted: list[Mounted] = []
-        tokens.add(token_digest(self.token), "core.json", ("admin",))
+        self._reading: set[asyncio.Task[None]] = set()
+        tokens.add(token_digest(self.token), OWN_TOKEN, ("admin",))
 
     @property
     def address(self) -> str:
@@ -111,10 +116,28 @@ class CoreServer:
             text = f"{target} cannot be listened on: {error}"
             raise RunningError(text, hint="choose another address: orca start --help") from error
         self._server = server
-        await server.start()
+        self.core.replicas.on_schedules = self.scheduler.changed
+        self.core.replicas.on_tokens = self._tokens_changed
+        # First what the store knows: a window that comes at once finds its plan.
         await self.core.start()
+        await server.start()
         self.scheduler.start()
         self._health.serving()
+
+    def _tokens_changed(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._read_tokens())
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
+    async def _read_tokens(self) -> None:
+        try:
+            known = await _known_tokens(self.core.store)
+        except OrcaError as error:
+            # The connection will be back, and then everything is read anew.
+            logger.warning("tokens could not be read: %s", error)
+            return
+        known[token_digest(self.token)] = (OWN_TOKEN, ("admin",))
+        self.tokens.replace(known)
 
     async def mount(self, mounted: Mounted) -> None:
         """Serve something more on this loop."""
@@ -140,7 +163,7 @@ class CoreServer:
             "pid": os.getpid(),
             "web": self.web_url,
             "version": __version__,
-            "store": self.settings.database.partition("://")[0] or str(self.settings.store_path.absolute()),
+            "store": str(self.settings.database) or str(self.settings.store_path.absolute()),
         }
         return write_core_file(self.settings.folder, content)
 
@@ -153,11 +176,11 @@ async def open_core(settings: CoreSettings) -> CoreServer:
         ConfigError: The settings cannot work.
     """
     checked = settings.checked()
-    store = await _open(checked)
+    store = await open_store(checked)
+    tokens = TokenTable(await _known_tokens(store), required=checked.auth)
+    return CoreServer(Core(store, checked), tokens)
+
+
+async def _known_tokens(store: Store) -> dict[str, tuple[str, tuple[str, ...]]]:
     rows = await store.fetch("SELECT name, digest, scopes FROM tokens")
-    known = {row["digest"]: (row["name"], tuple(row["scopes"].split(","))) for row in rows}
-    return CoreServer(Core(store, checked), TokenTable(known, required=checked.auth))
-
-
-async def _open(settings: CoreSettings) -> Store:
-    return await open_store(settings.store_path, synchronous=settings.synchronous)
+    return {row["digest"]: (row["name"], tuple(row["scopes"].split(","))) for row in rows}

@@ -226,7 +226,7 @@ class QueryService:
             while True:
                 # Rows are read by time but told apart by id: without an upper end, a row that is stored at an
                 # earlier time while a page is read would be passed over for ever.
-                newest = await self._newest_result()
+                newest = await self._store.newest_result()
                 for above in range(seen, newest, queries.ROWS_MAX):
                     where = _results_where(request)
                     where.add("s.id > ?", above)
@@ -236,10 +236,6 @@ class QueryService:
                         yield rows.result_row(row)
                 seen = newest
                 await _until_execution(events)
-
-    async def _newest_result(self) -> int:
-        (row,) = await self._store.fetch("SELECT COALESCE(MAX(id), 0) AS newest FROM results")
-        return int(row["newest"])
 
     async def processors(
         self, request: q.ListProcessorsRequest, context: Any

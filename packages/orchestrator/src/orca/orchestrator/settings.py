@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,14 @@ from orca.orchestrator.execution import RetryRule
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_PORT", "DEFAULT_WEB_PORT", "CoreSettings", "from_environ", "is_loopback"]
+__all__ = [
+    "DEFAULT_PORT",
+    "DEFAULT_WEB_PORT",
+    "CoreSettings",
+    "DatabaseUrl",
+    "from_environ",
+    "is_loopback",
+]
 
 DEFAULT_PORT = 33670
 """Where `orca start` listens unless the port is taken or another is asked for."""
@@ -24,13 +32,57 @@ DEFAULT_WEB_PORT = 33671
 """Where the pages of `orca start` are, unless the port is taken or another is asked for."""
 
 
+class DatabaseUrl:
+    """Where a shared store is, password and all; it shows itself without the password.
+
+    Example:
+        >>> url = DatabaseUrl("postgresql://orca:secret@db:5432/orca?sslmode=require")
+        >>> print(url)
+        postgresql://orca:***@db:5432/orca?sslmode=require
+        >>> bool(DatabaseUrl("")), url.reveal() == str(url)
+        (False, False)
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The whole text, for the driver."""
+        return self._text
+
+    def __str__(self) -> str:
+        shown = re.sub(r"^(\w+://[^:@/]*):.*@", r"\1:***@", self._text)
+        return re.sub(r"(?<=[?&])((?:ssl)?password=)[^&]*", r"\1***", shown)
+
+    def __repr__(self) -> str:
+        return f"DatabaseUrl({str(self)!r})"
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DatabaseUrl) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+# Shorter than this a busy machine loses its runs to nobody's fault; longer than this nobody waits.
+LEASE_S_MIN, LEASE_S_MAX = 1.0, 3600.0
+
+
 @dataclass(frozen=True, slots=True)
 class CoreSettings:
     """How one core runs.
 
     Attributes:
         folder: Holds the store, ``core.json``, the lock and the log.
-        database: Reserved for a shared store; must be empty, the store is SQLite in the folder.
+        database: ``postgresql://user:password@host/name`` of a store that several replicas share; "" is SQLite
+            in the folder.
+        database_connections_max: Connections for reading, besides four that write, listen and hold locks.
+        lease_s: How long a replica that died keeps its runs; then others take them over.
         host: The address to listen on; beyond loopback only with TLS and tokens.
         port: gRPC port; 0 takes a free one.
         web_port: Port of the pages; 0 takes a free one, -1 serves none.
@@ -68,7 +120,9 @@ class CoreSettings:
     """
 
     folder: Path = field(default_factory=lambda: Path(".orca"))
-    database: str = ""
+    database: DatabaseUrl = field(default_factory=DatabaseUrl)
+    database_connections_max: int = 5
+    lease_s: float = 10.0
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     web_port: int = -1
@@ -119,8 +173,12 @@ class CoreSettings:
         if not 0 <= self.port <= 65_535:
             faults.append(f"port is {self.port}, not 0 to 65535")
         faults.extend(_network_faults(self.allowed_networks))
-        if self.database:
-            faults.append("database is set, and this version stores in SQLite only")
+        if self.database and not self.database.reveal().startswith(("postgresql://", "postgres://")):
+            faults.append("database is no address of the form postgresql://user:password@host:5432/name")
+        if self.database_connections_max < 1:
+            faults.append(f"database_connections_max is {self.database_connections_max}, not 1 or more")
+        if not LEASE_S_MIN <= self.lease_s <= LEASE_S_MAX:
+            faults.append(f"lease_s is {self.lease_s:g}, not {LEASE_S_MIN:g} to {LEASE_S_MAX:g}")
         outside = not is_loopback(self.host)
         if outside and not self.tls_cert:
             faults.append(f"host {self.host} is beyond loopback, which needs tls_cert and tls_key")
@@ -165,7 +223,6 @@ def is_loopback(host: str) -> bool:
 
 _PREFIX = "ORCA_CORE_"
 _TEXTS = (
-    "database",
     "host",
     "synchronous",
     "tls_cert",
@@ -211,6 +268,8 @@ def _parse(name: str, text: str, present: object) -> object:
         return text
     if name == "folder":
         return Path(text)
+    if name == "database":
+        return DatabaseUrl(text)
     if name == "allowed_networks":
         return tuple(part.strip() for part in text.split(",") if part.strip())
     if isinstance(present, bool):

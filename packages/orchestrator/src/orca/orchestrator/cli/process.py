@@ -25,7 +25,13 @@ from orca.orchestrator.process import (
     start_background,
     stop_background,
 )
-from orca.orchestrator.settings import DEFAULT_PORT, DEFAULT_WEB_PORT, CoreSettings, from_environ
+from orca.orchestrator.settings import (
+    DEFAULT_PORT,
+    DEFAULT_WEB_PORT,
+    CoreSettings,
+    DatabaseUrl,
+    from_environ,
+)
 
 __all__ = ["destroy", "logs", "start", "status", "stop"]
 
@@ -49,8 +55,10 @@ WebPort = Annotated[
 ]
 
 
-def _settings(folder: Path, *, port: int, host: str, web_port: int) -> CoreSettings:
+def _settings(folder: Path, *, port: int, host: str, web_port: int, database: str) -> CoreSettings:
     settings = replace(from_environ(), folder=folder)
+    if database:
+        settings = replace(settings, database=DatabaseUrl(database))
     if port >= 0:
         settings = replace(settings, port=port)
     if host:
@@ -70,11 +78,12 @@ def start_core(
     port: Port = -1,
     host: Host = "",
     web_port: WebPort = -2,
+    database: Database = "",
     foreground: Foreground = False,
     json: Json = False,
 ) -> None:
     """Start the core of this folder in the background, and say where it listens."""
-    settings = _settings(folder, port=port, host=host, web_port=web_port)
+    settings = _settings(folder, port=port, host=host, web_port=web_port, database=database)
     begun = time.monotonic()
     if foreground:
         run_foreground(settings, ready=lambda server: _print_ready(_facts(server), begun))
@@ -122,8 +131,9 @@ def show_status(*, folder: Folder = DEFAULT_FOLDER, json: Json = False) -> None:
     if wants_json():
         print_json({"running": True, **{key: value for key, value in known.items() if key != "token"}})
         return
-    echo("SQLite: running")
-    echo(f"Connection string: sqlite:///{known['store']}")
+    shared = "://" in str(known["store"])
+    echo("PostgreSQL: connected" if shared else "SQLite: running")
+    echo(f"Connection string: {known['store'] if shared else 'sqlite:///' + str(known['store'])}")
     echo()
     echo("Orca: running")
     echo(f"Connection string: grpc://{known['address']}")

@@ -9,6 +9,7 @@ from orca.orchestrator.store.records import (
     Completion,
     FailedAttempt,
     HistoryRow,
+    NewRun,
     NewWindow,
     NodeRecord,
     PendingRun,
@@ -16,6 +17,7 @@ from orca.orchestrator.store.records import (
 )
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from orca.orchestrator.model import (
@@ -26,9 +28,9 @@ if TYPE_CHECKING:
         WindowTypeDef,
         WindowTypeRef,
     )
-    from orca.orchestrator.planner import Plan
+    from orca.orchestrator.planner import Input, Plan
 
-__all__ = ["Backlog", "Done", "RunBatch", "Store"]
+__all__ = ["Backlog", "Done", "Peers", "RunBatch", "Store"]
 
 Done = Callable[[Any, "BaseException | None"], None]
 RunBatch = Sequence[PendingRun]
@@ -50,12 +52,51 @@ class Backlog(Protocol):
         ...
 
 
+class Peers(Protocol):
+    """What a shared store tells a core: what other replicas did, and what they took from it."""
+
+    def told(self, kind: str, detail: dict[str, Any]) -> None:
+        """Another replica did something.
+
+        Args:
+            kind: One of `EventBus`, or ``wake``: more work waits, or ``registry``, ``schedules``, ``tokens``: these
+                rows have changed.
+            detail: JSON-like facts.
+        """
+        ...
+
+    def missed(self) -> None:
+        """News may have been lost: read everything anew."""
+        ...
+
+    def taken(self, run_id: int) -> None:
+        """This replica no longer holds a run."""
+        ...
+
+
 class Store(Protocol):
     """Everything durable. Methods that take ``done`` call it on the loop after the data is on disk."""
 
     @property
     def backlog(self) -> Backlog:
         """The open runs of this store."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """Whether other replicas may work on the same store."""
+        ...
+
+    def follow(self, peers: Peers) -> None:
+        """From now on tell ``peers`` what other replicas do; a store of one core has nothing to tell."""
+        ...
+
+    def alone(self, task: str) -> AbstractAsyncContextManager[bool]:
+        """Hold a task for the length of the block; False when another replica holds it."""
+        ...
+
+    def registering(self) -> AbstractAsyncContextManager[None]:
+        """Only one replica at a time checks and stores a registration."""
         ...
 
     async def close(self) -> None:
@@ -98,8 +139,24 @@ class Store(Protocol):
         """A plan by its row."""
         ...
 
-    def accept(self, window: NewWindow, done: Done) -> None:
-        """Store a window with its run; ``done`` gets `Accepted`."""
+    def accept(self, window: NewWindow, done: Done, *, claim: bool = True) -> None:
+        """Store a window with its run; ``done`` gets `Accepted`. With ``claim`` this core begins the run at once."""
+        ...
+
+    async def begin_runs(self, runs: Sequence[NewRun]) -> list[int]:
+        """Store further runs of stored windows in one transaction; gives their rows."""
+        ...
+
+    async def cancel(self, run_id: int, now_ns: int) -> None:
+        """End an open run that this core does not work on; whoever does can record nothing more."""
+        ...
+
+    async def blocker(self, run: PendingRun, inputs: Sequence[Input]) -> int:
+        """The newest open run of another replica whose result may belong to one of the look-backs, or 0."""
+        ...
+
+    async def newest_result(self) -> int:
+        """A row below which no result will appear any more: all up to it are stored."""
         ...
 
     def record(

@@ -22,6 +22,7 @@ __all__ = [
     "FailedAttempt",
     "HistoryRow",
     "InstanceRow",
+    "NewRun",
     "NewWindow",
     "NodeRecord",
     "PendingRun",
@@ -51,6 +52,7 @@ class NewWindow(NamedTuple):
         created_ns: Now.
         parent_exec: The call whose algorithm emitted it, or "".
         trace: The emitter's trace context, or "".
+        registry: The registrations that it was planned with: the sum of all set versions.
     """
 
     type_id: int
@@ -66,15 +68,50 @@ class NewWindow(NamedTuple):
     created_ns: int
     parent_exec: str = ""
     trace: str = ""
+    registry: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A window's row and its first run (0: it triggers nothing); ``duplicate``: it was there before."""
+    """A window that is on disk.
+
+    Attributes:
+        window_id: Its row.
+        run_id: Its first run; 0: it triggers nothing.
+        duplicate: It was there before.
+        token: What records of the run must carry; 0: the run waits in the backlog for whoever takes it.
+    """
 
     window_id: int
     run_id: int
     duplicate: bool
+    token: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A further run of a stored window.
+
+    Attributes:
+        window_id: The window.
+        plan_id: Its present plan.
+        kind: ``retry`` or ``reprocess``.
+        priority: Larger goes first.
+        created_ns: Now.
+        keep: ``none``; ``results``: every result that is there counts as done; ``succeeded``: what succeeded
+            in ``former_id`` does.
+        former_id: The run before.
+        algorithm_ids: The plan's algorithms: only these can be kept.
+    """
+
+    window_id: int
+    plan_id: int
+    kind: str
+    priority: int
+    created_ns: int
+    keep: str = "none"
+    former_id: int = 0
+    algorithm_ids: tuple[int, ...] = ()
 
 
 class StoredValue(NamedTuple):

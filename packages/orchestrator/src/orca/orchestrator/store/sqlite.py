@@ -7,13 +7,13 @@ import hashlib
 import logging
 import sqlite3
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from orca.orchestrator.errors import AccessError, ConflictError, FieldFault, InvalidFieldError, NotFoundError
 from orca.orchestrator.lookback import bounds
 from orca.orchestrator.model import AlgorithmRef, WindowSpan, WindowTypeDef, WindowTypeRef
-from orca.orchestrator.store import migrations, sqlite_ops
+from orca.orchestrator.store import migrations, sqlite_ops, statements
 from orca.orchestrator.store.codec import decode_plan, encode_fields, encode_plan, encode_registration
 from orca.orchestrator.store.group import GroupCommit, map_error
 from orca.orchestrator.store.records import (
@@ -25,13 +25,13 @@ from orca.orchestrator.store.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
     from pathlib import Path
 
     from orca.orchestrator.model import LookBack, Registration
-    from orca.orchestrator.planner import Plan
-    from orca.orchestrator.store.port import Done
-    from orca.orchestrator.store.records import Completion, FailedAttempt, NewWindow, NodeRecord
+    from orca.orchestrator.planner import Input, Plan
+    from orca.orchestrator.store.port import Done, Peers
+    from orca.orchestrator.store.records import Completion, FailedAttempt, NewRun, NewWindow, NodeRecord
 
 __all__ = ["SqliteBacklog", "SqliteStore", "migrate", "open_connection", "open_store"]
 
@@ -87,6 +87,24 @@ class SqliteStore:
     def backlog(self) -> SqliteBacklog:
         """The open runs."""
         return self._backlog
+
+    @property
+    def shared(self) -> bool:
+        """One file has one core."""
+        return False
+
+    def follow(self, peers: Peers) -> None:
+        """There is nobody else."""
+
+    @asynccontextmanager
+    async def alone(self, task: str) -> AsyncGenerator[bool]:  # noqa: ARG002 - the port's form
+        """There is nobody else."""
+        yield True
+
+    @asynccontextmanager
+    async def registering(self) -> AsyncGenerator[None]:
+        """There is nobody else."""
+        yield
 
     @property
     def reader(self) -> sqlite3.Connection:
@@ -217,9 +235,29 @@ class SqliteStore:
 
     # windows and runs
 
-    def accept(self, window: NewWindow, done: Done) -> None:
+    def accept(self, window: NewWindow, done: Done, *, claim: bool = True) -> None:  # noqa: ARG002 - the port's form
         """Store a window and its run in one transaction; ``done`` gets `Accepted` after the sync."""
         self._group.submit("accept", lambda connection: sqlite_ops.accept(connection, window), done)
+
+    async def begin_runs(self, runs: Sequence[NewRun]) -> list[int]:
+        """Store further runs of stored windows in one transaction; gives their rows."""
+        made: list[int] = await self._group.run(
+            "accept", lambda connection: [sqlite_ops.begin_run(connection, entry) for entry in runs]
+        )
+        return made
+
+    async def cancel(self, run_id: int, now_ns: int) -> None:
+        """End an open run; the token changes, so that whoever holds it can record nothing more."""
+        await self.write("record", [(statements.CANCEL, (now_ns, run_id))])
+
+    async def blocker(self, run: PendingRun, inputs: Sequence[Input]) -> int:  # noqa: ARG002 - the port's form
+        """Every open run that matters is in this process."""
+        return 0
+
+    async def newest_result(self) -> int:
+        """The newest row: one connection writes, so rows appear in their order."""
+        (row,) = await self.fetch("SELECT COALESCE(MAX(id), 0) AS newest FROM results")
+        return int(row["newest"])
 
     def record(
         self,

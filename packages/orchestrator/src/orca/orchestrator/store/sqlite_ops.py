@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orca.orchestrator.errors import FencedError
+from orca.orchestrator.store import statements
 from orca.orchestrator.store.records import (
     OPEN,
     Accepted,
@@ -22,12 +23,22 @@ if TYPE_CHECKING:
     from orca.orchestrator.store.records import (
         Completion,
         FailedAttempt,
+        NewRun,
         NewWindow,
         NodeRecord,
         PendingRun,
     )
 
-__all__ = ["HISTORY", "PENDING", "accept", "finished_nodes", "record", "record_many", "register"]
+__all__ = [
+    "HISTORY",
+    "PENDING",
+    "accept",
+    "begin_run",
+    "finished_nodes",
+    "record",
+    "record_many",
+    "register",
+]
 
 _ACCEPT = """
 INSERT OR IGNORE INTO windows
@@ -140,6 +151,15 @@ def accept(connection: sqlite3.Connection, window: NewWindow) -> Accepted:
         return Accepted(window_id, 0, duplicate=False)
     run = connection.execute(_RUN, (window_id, window.plan_id, window.priority, window.created_ns))
     return Accepted(window_id, run.lastrowid or 0, duplicate=False)
+
+
+def begin_run(connection: sqlite3.Connection, run: NewRun) -> int:
+    """Store a further run of a window with what it keeps."""
+    made = (run.window_id, run.plan_id, run.kind, run.priority, 1, run.created_ns)
+    run_id = connection.execute(statements.NEW_RUN, made).lastrowid or 0
+    for sql, parameters in statements.kept(run, run_id):
+        connection.execute(sql, tuple(parameters))
+    return run_id
 
 
 def record(
