@@ -31,7 +31,7 @@ from orca.orchestrator.model import (
     WindowTypeRef,
 )
 from orca.orchestrator.planner import build_plan
-from orca.orchestrator.registry import PlanInfo
+from orca.orchestrator.registry import PlanInfo, plan_info
 from orca.orchestrator.settings import CoreSettings
 from orca.orchestrator.store import migrations, sqlite_ops
 from orca.orchestrator.store.codec import decode_value, encode_plan, encode_value, window_digest
@@ -222,7 +222,7 @@ class SimDispatcher:
                 elif entry.node in done:
                     values.append(done[entry.node])
                 else:
-                    values.append(active.values[entry.node].single_value)
+                    values.append(active.value(entry.node))
             done[node] = world.compute(active.run.span, node, values)
         self._stream(active, list(nodes), done)
 
@@ -283,6 +283,10 @@ class World:
         self.info = self._info()
         self.acknowledged: dict[int, int] = {}
         self.engine: Engine | None = None
+        self.results: dict[tuple[int, int], float] = {}
+        self.runs: dict[int, int] = {}
+        self.starts: dict[int, int] = {}
+        self.checked_histories = 0
 
     def _make_plan(self) -> Any:
         chance = self.chance
@@ -303,10 +307,7 @@ class World:
         return build_plan([Registration(ProcessorKey("", k), tuple(v)) for k, v in members.items()], KIND)
 
     def _info(self) -> PlanInfo:
-        names = {(ref.name, ref.version): index for index, ref in enumerate(self.refs)}
-        ids = tuple(range(1, len(self.refs) + 1))
-        messages = tuple(wire.Algorithm(name=ref.name, version=ref.version) for ref in self.refs)
-        return PlanInfo(1, 1, self.plan, ids, messages, names)
+        return plan_info(self.plan, range(1, len(self.refs) + 1), plan_id=1, type_id=1)
 
     def compute(self, span: WindowSpan, node: int, values: list[float]) -> float:
         """What a body gives: it follows from the window and its inputs alone."""
@@ -384,6 +385,10 @@ class World:
         assert len(stored) == count, "A3: a window is there twice, or not at all"
         assert set(self.acknowledged.values()) == set(stored), "A1: an acknowledged window is gone"
         nodes = self.plan.nodes
+        rows = read("SELECT window_id, algorithm_id, number FROM results").fetchall()
+        self.results = {(window_id, algorithm_id): number for window_id, algorithm_id, number in rows}
+        self.runs = dict(read("SELECT window_id, id FROM runs").fetchall())
+        self.starts = stored
         for window_id, start in stored.items():
             runs = read("SELECT id FROM runs WHERE window_id = ?", (window_id,)).fetchall()
             assert len(runs) == 1, "A3: a window ran twice"
@@ -408,11 +413,46 @@ class World:
         for entry in node.inputs:
             if entry.lookback is None:
                 given.append(values[entry.node + 1])
-        if all(entry.lookback is None for entry in node.inputs):
-            span = WindowSpan(window_id, start, start + 10)
-            assert values[node.index + 1] == self.compute(span, node.index, given), (
-                "A4: another input was seen"
-            )
+        sums = {sum(given)}
+        for entry in node.inputs:
+            if entry.lookback is not None:
+                seen = self._may_have_seen(
+                    self.refs.index(entry.algorithm) + 1, window_id, entry.lookback.count
+                )
+                sums = {one + other for one in sums for other in seen}
+        span = WindowSpan(window_id, start, start + 10)
+        allowed = {self.compute(span, node.index, [one]) for one in sums}
+        assert values[node.index + 1] in allowed, "A4: another input, or another history, was seen"
+        self.checked_histories += any(entry.lookback is not None for entry in node.inputs)
+
+    def _may_have_seen(self, algorithm_id: int, window_id: int, count: int) -> set[float]:
+        """The sums that a look-back may have given.
+
+        Every earlier window that was accepted before this one must be in it; of those that were accepted later,
+        any may be there or not. The newest come first, so what is left out is older than all that is seen.
+        """
+        start, run = self.starts[window_id], self.runs[window_id]
+        earlier = sorted(
+            (
+                (time, self.runs[other] < run, self.results[other, algorithm_id])
+                for other, time in self.starts.items()
+                if time < start and (other, algorithm_id) in self.results
+            ),
+            reverse=True,
+        )
+        found: set[float] = set()
+
+        def choose(position: int, taken: int, total: float) -> None:
+            if taken == count or position == len(earlier):
+                found.add(total)
+                return
+            _, must, value = earlier[position]
+            choose(position + 1, taken + 1, total + value)
+            if not must:
+                choose(position + 1, taken, total)
+
+        choose(0, 0, 0.0)
+        return found
 
 
 def run_seed(seed: int) -> World:
@@ -430,7 +470,7 @@ def run_seed(seed: int) -> World:
 
 def run_many(seed: int, count: int) -> dict[str, Any]:
     """``count`` seeds from ``seed`` on."""
-    crashes = calls = windows = 0
+    crashes = calls = windows = histories = 0
     broken: list[str] = []
     for one in range(seed, seed + count):
         try:
@@ -441,11 +481,13 @@ def run_many(seed: int, count: int) -> dict[str, Any]:
         crashes += world.crash_count
         calls += world.calls
         windows += len(world.acknowledged)
+        histories += world.checked_histories
     return {
         "seeds": count,
         "windows": windows,
         "crashes": crashes,
         "calls": calls,
+        "look_backs_checked": histories,
         "broken": broken[:5],
         "passed": not broken,
     }

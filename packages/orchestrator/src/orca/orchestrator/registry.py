@@ -16,7 +16,7 @@ from orca.orchestrator.store.codec import decode_registration
 from orca.orchestrator.wireform import algorithm_message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from orca.common.clock import Clock
     from orca.orchestrator.execution import Effect, Part, RunState
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orca.orchestrator.store.records import ProcessorRow
     from orca.processor import wire
 
-__all__ = ["PlanInfo", "Registry", "Trigger", "features_of"]
+__all__ = ["PlanInfo", "Registry", "Trigger", "features_of", "plan_info"]
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,36 @@ class PlanInfo:
         if found is None:
             found = self.parts[key] = group(self.plan, self.begun[0], ready, fuses=fuses, alone=self.alone)
         return found
+
+
+def plan_info(plan: Plan, algorithm_ids: Sequence[int], *, plan_id: int, type_id: int) -> PlanInfo:
+    """Make ready what every run of a plan needs.
+
+    Args:
+        plan: The DAG.
+        algorithm_ids: Row of each node's algorithm.
+        plan_id: The plan's row.
+        type_id: Row of its window type.
+    """
+    begun = begin(plan)
+    return PlanInfo(
+        plan_id,
+        type_id,
+        plan,
+        algorithm_ids=tuple(algorithm_ids),
+        messages=tuple(_short(algorithm_message(node.definition)) for node in plan.nodes),
+        refs=tuple(node.ref for node in plan.nodes),
+        by_name={(node.ref.name, node.ref.version): node.index for node in plan.nodes},
+        limits={
+            node.index: node.definition.options.concurrency_max
+            for node in plan.nodes
+            if node.definition.options.concurrency_max
+        },
+        begun=begun,
+        steps=StepMemo(plan, begun[0]),
+        processors=tuple(dict.fromkeys(node.processor for node in plan.nodes)),
+        alone=frozenset(node.index for node in plan.nodes if node.looks_back),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,25 +251,7 @@ class Registry:
         known = self._infos.get(plan_id)
         if known is None:
             ids = tuple([await self._store.algorithm_id(node.ref) for node in plan.nodes])
-            begun = begin(plan)
-            known = PlanInfo(
-                plan_id,
-                type_id,
-                plan,
-                algorithm_ids=ids,
-                messages=tuple(_short(algorithm_message(node.definition)) for node in plan.nodes),
-                refs=tuple(node.ref for node in plan.nodes),
-                by_name={(node.ref.name, node.ref.version): node.index for node in plan.nodes},
-                limits={
-                    node.index: node.definition.options.concurrency_max
-                    for node in plan.nodes
-                    if node.definition.options.concurrency_max
-                },
-                begun=begun,
-                steps=StepMemo(plan, begun[0]),
-                processors=tuple(dict.fromkeys(node.processor for node in plan.nodes)),
-                alone=frozenset(node.index for node in plan.nodes if node.looks_back),
-            )
+            known = plan_info(plan, ids, plan_id=plan_id, type_id=type_id)
             self._infos[plan_id] = known
         return known
 
