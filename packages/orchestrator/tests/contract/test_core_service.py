@@ -478,7 +478,7 @@ def test_windows_that_are_refused_name_the_field(tmp_path, message, field):
                 await core.call(wire.OrcaCore.EmitWindow)(message)
             assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
             assert field in caught.value.details()
-            details = dict(caught.value.trailing_metadata())["grpc-status-details-bin"]
+            details = caught.value.trailing_metadata()["grpc-status-details-bin"]
             assert field.encode() in details
             assert b"google.rpc.BadRequest" in details
             assert await core.rows(q.OrcaQuery.ListWindows, q.ListWindowsRequest()) == []
