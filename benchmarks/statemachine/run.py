@@ -1,10 +1,12 @@
 """orca.statemachine beside its peers, in one run: thousand events per CPU-second.
 
-    python benchmarks/statemachine/run.py [--quick] [--json FILE]
+    python benchmarks/statemachine/run.py [--quick] [--json FILE] [--only PART...] [--mutate [COUNT]]
 
 Workloads: flat; guarded with a context update; three levels with six entry and exit actions; four regions that all
 move. Each peer runs in a process of its own; the environments are made here and kept in .cache. Ratios of one run
-count, absolute numbers drift with the machine. Ends with 1 if a target is missed (never with --quick).
+count, absolute numbers drift with the machine. Parts are `peers`, `parse` and `verify`, all of them without
+``--only``; ``--mutate`` adds the mutation score of the engine, from COUNT changes or all (an hour). Ends with 1 if a
+target is missed (never with --quick).
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ TARGETS = {"flat": 10.0, "guarded": 8.0, "hierarchy": 10.0, "parallel": 30.0}
 LIMITS = {"ratio_10000_states": 1.5, "instance_bytes": 600.0, "durable_us": 30.0}
 LEAST = {"instances_per_s": 100_000.0}
 TIMEOUT_S = 900
+PARTS = ("peers", "parse", "verify")
 PEERS = {
     BASE: ("orca_runtime.py", "orca-runtime-python==0.1.30"),
     "python-statemachine": ("py_statemachine.py", "python-statemachine==3.2.2"),
@@ -122,15 +125,32 @@ def main() -> int:
     )
     parser.add_argument("--quick", action="store_true", help="a twentieth of the events, no judgement")
     parser.add_argument("--json", type=Path, help="write the numbers to a file")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
+    parser.add_argument("--mutate", nargs="?", type=int, const=100_000, metavar="COUNT")
     options = parser.parse_args()
-    results = measure(quick=options.quick)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
-    report(results)
-    missed = judge(results)
+    missed: list[str] = []
+    if "peers" in options.only:
+        results = measure(quick=options.quick)
+        if options.json:
+            options.json.write_text(json.dumps(results, indent=2), encoding="utf-8")
+        report(results)
+        missed += judge(results)
+    if "parse" in options.only:
+        missed += part("parse.py", "--check")
+    if "verify" in options.only:
+        missed += part("verify.py", *(["--quick"] if options.quick else []))
+    if options.mutate:
+        missed += part("mutate.py", "--count", str(options.mutate))
     for line in missed:
         print(f"MISSED {line}")
     return 1 if missed and not options.quick else 0
+
+
+def part(script: str, *arguments: str) -> list[str]:
+    """Run another benchmark of this folder, which prints for itself; what it says of its targets."""
+    print(f"\n-- {script}", flush=True)
+    done = subprocess.run([sys.executable, str(HERE / script), *arguments], check=False)
+    return [f"{script} ended with {done.returncode}"] if done.returncode else []
 
 
 if __name__ == "__main__":

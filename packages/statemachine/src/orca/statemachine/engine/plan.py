@@ -65,7 +65,6 @@ class Arc:
         sync: The path of a parallel state whose predicate decides, or None.
         internal: Leads into its own source without leaving it (only from imported SCXML).
         domain: The state below which everything is left and entered; -1 when there is no target.
-        from_any: Written with ``*`` as source.
     """
 
     index: int
@@ -81,7 +80,6 @@ class Arc:
     sync: str | None = None
     internal: bool = False
     domain: int = -1
-    from_any: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,7 +253,6 @@ class _Builder:
                     expression=row.guard,
                     action=row.action,
                     internal=row.internal,
-                    from_any=row.source == ANY_STATE,
                 )
             )
 
