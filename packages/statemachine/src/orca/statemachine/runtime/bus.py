@@ -21,6 +21,7 @@ from uuid import uuid4
 
 import anyio
 
+from orca.common.errors import UsageError
 from orca.statemachine.runtime.types import Effect, EffectResult, EffectStatus
 
 __all__ = [
@@ -191,6 +192,11 @@ class EventBus:
 
     Args:
         transport: What carries events; this process only if not given.
+        queue_max: Give each subscriber in this process a queue of that many events, so that publishers wait only
+            when it is full, instead of until all subscribers have returned.
+
+    Raises:
+        UsageError: Both are given, or ``queue_max`` is less than 1.
 
     Attributes:
         errors: The newest failures of subscribers, observers and background steps.
@@ -207,11 +213,26 @@ class EventBus:
 
     __slots__ = ("_effects", "_transport", "errors", "was_watched")
 
-    def __init__(self, transport: Transport | None = None) -> None:
+    def __init__(self, transport: Transport | None = None, *, queue_max: int | None = None) -> None:
         self.errors: deque[BusError] = deque(maxlen=ERRORS_MAX)
-        self._transport: Transport = transport or LocalTransport(self.report)
+        if transport is not None and queue_max is not None:
+            raise UsageError("EventBus: a transport has its own queues; give transport or queue_max")
+        self._transport: Transport = transport or self._local(queue_max)
         self._effects: dict[str, EffectHandler] = {}
         self.was_watched = transport is not None
+
+    def _local(self, queue_max: int | None) -> Transport:
+        if queue_max is None:
+            return LocalTransport(self.report)
+        from orca.statemachine.runtime.queued import QueuedTransport  # noqa: PLC0415 - it needs this module
+
+        return QueuedTransport(self.report, queue_max)
+
+    async def drain(self) -> None:
+        """Wait until subscribers have handled what was published, where the transport queues for them."""
+        drain = getattr(self._transport, "drain", None)
+        if drain is not None:
+            await drain()
 
     def report(self, failure: BusError) -> None:
         """Note a failure that has no caller to go to."""
