@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = "key-of-the-suite-0123456789"
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A suite in the background of a shell ignores Ctrl-C, and would teach that to the programs it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from orca.common.testing import FakeClock
 from orchestra.sdk._protocol import Event, Kind, Outcome, judge_failure, judge_status
-from orchestra.sdk._sender import Sender, Ticket
+from orchestra.sdk._sender import Sender
 from orchestra.sdk._spool import Spool, key_fingerprint
+from orchestra.sdk._tickets import Ticket
 
 KEY = "key"
 FINGER = key_fingerprint(KEY)

@@ -12,8 +12,9 @@ from orchestra.sdk._courier import Courier, Route
 from orchestra.sdk._http import HttpLimits
 from orchestra.sdk._process import owner_token
 from orchestra.sdk._protocol import Event, Kind, Verdict, output_event, status_event
-from orchestra.sdk._sender import CLAIM_S, Sender, Ticket
+from orchestra.sdk._sender import CLAIM_S, Sender
 from orchestra.sdk._spool import LEASE_S, OpenRun, Spool, key_fingerprint
+from orchestra.sdk._tickets import Ticket
 from orchestra.sdk.testing import Fault, WebhookServer
 
 KEY = "key-of-the-suite-0123456789"

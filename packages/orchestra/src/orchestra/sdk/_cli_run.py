@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from orchestra.sdk._run import Run
-    from orchestra.sdk._sender import Ticket
+    from orchestra.sdk._tickets import Ticket
 
 __all__ = ["ending_of_program", "parse_outputs", "run"]
 

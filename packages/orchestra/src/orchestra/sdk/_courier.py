@@ -19,8 +19,9 @@ from uuid import UUID
 from orca.common.clock import Clock, SystemClock
 from orchestra.sdk._fork import import_gate, tell
 from orchestra.sdk._protocol import Event, Kind, progress_message, status_event
-from orchestra.sdk._sender import Sender, Ticket
+from orchestra.sdk._sender import Sender
 from orchestra.sdk._spool import OpenRun, Spool, key_fingerprint
+from orchestra.sdk._tickets import Ticket
 from orchestra.sdk.enums import TaskRunStatus
 from orchestra.sdk.errors import SpoolError
 from orchestra.sdk.limits import Budgets, Caps
@@ -344,8 +345,8 @@ class Courier:
             sync = bool(opened or closed)
             spool.append(entries, now_s=now_s, opened=opened, closed=closed, sync=sync, before_commit=watch)
         except SpoolError as error:
-            for row_id in watched:
-                sender.unwatch(spool, row_id)
+            for row_id, append in zip(watched, appends, strict=False):
+                sender.unwatch(spool, row_id, append.event.run)
             if not spool.durable:
                 raise
             logger.warning("%s; events are kept in memory and sent directly", error.message)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
     from orchestra.sdk._run import Scope
-    from orchestra.sdk._sender import Ticket
+    from orchestra.sdk._tickets import Ticket
 
 __all__ = ["AsyncScope", "name_of", "wrap"]
 

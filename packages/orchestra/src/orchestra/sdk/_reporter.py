@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orchestra.sdk._identity import Identity, IdentitySource
     from orchestra.sdk._logs import LogSpool
     from orchestra.sdk._redact import Redactor
-    from orchestra.sdk._sender import Ticket
+    from orchestra.sdk._tickets import Ticket
     from orchestra.sdk.enums import TaskRunStatus
     from orchestra.sdk.limits import Budgets, Caps
 
@@ -126,8 +126,9 @@ class Reporter:
     def __init__(self, api_key: str | None, source: IdentitySource, log_file: str, options: Options) -> None:
         # It refuses its first import when the interpreter ends, where a report may be the first to need it: httpcore
         # imports an anyio that does.
-        import concurrent.futures.thread  # noqa: F401, PLC0415
+        from importlib import import_module  # noqa: PLC0415
 
+        import_module("concurrent.futures.thread")
         self._api_key = api_key
         self.source = source
         self.log_file = log_file

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from orchestra.sdk._courier import Route
     from orchestra.sdk._logs import Capture
     from orchestra.sdk._reporter import Reporter
-    from orchestra.sdk._sender import Ticket
     from orchestra.sdk._supervise import Supervision
+    from orchestra.sdk._tickets import Ticket
 
 __all__ = ["Run", "Scope", "current_run", "ending_of", "left_word", "run_in_context"]
 
@@ -76,7 +76,7 @@ def ending_of(error: BaseException | None, name: str, signum: int = 0) -> tuple[
 def left_word(path: str, status: TaskRunStatus, message: str | None) -> Ticket:
     """Leave the word for the command around this program; the ticket is settled at once."""
     from orchestra.sdk._protocol import Outcome, Verdict  # noqa: PLC0415
-    from orchestra.sdk._sender import Ticket  # noqa: PLC0415
+    from orchestra.sdk._tickets import Ticket  # noqa: PLC0415
 
     ticket = Ticket(terminal=True)
     done = leave_word(path, status, message)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +11,7 @@ from orchestra.sdk._fork import import_gate
 from orchestra.sdk._outbox import Head, Pause, choose, pause_after, replay_gap_s
 from orchestra.sdk._process import owner_is_dead
 from orchestra.sdk._protocol import Kind, Outcome, Verdict, judge_failure, parse_task_run_id, status_event
+from orchestra.sdk._tickets import Ticket, Watched
 from orchestra.sdk.enums import TaskRunStatus
 from orchestra.sdk.errors import SpoolError
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from orca.common.clock import Clock
     from orchestra.sdk._spool import Row, Spool
 
-__all__ = ["Sender", "Ticket", "Transport"]
+__all__ = ["Sender", "Transport"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,59 +34,14 @@ LEASED_S = 0.1
 """How soon to look again at a run that another process is delivering."""
 ELSEWHERE_S = 0.1
 """How often to look whether another process delivered what this one waits for."""
+ELSEWHERE_MAX = 64
+"""Events of one run in one such look."""
 BROKEN_S = 1.0
 """How soon to look again at an outbox that cannot be read."""
 CLAIM_S = 12.0
 """A claim is given back after so long and taken again: with one attempt's total deadline, well within a lease."""
 PAUSES_MAX = 10_000
 """Lines and addresses that are remembered as waiting; beyond it the memory starts anew."""
-
-
-class Ticket:
-    """What became of one event: stored (on disk or not), then settled (delivered or refused).
-
-    Attributes:
-        terminal: Whether it carries a terminal status.
-        stored: True when it is on disk, False when it is only in memory.
-        settled: Accepted or refused, with the reason.
-    """
-
-    __slots__ = ("__weakref__", "settled", "stored", "terminal")
-
-    def __init__(self, terminal: bool) -> None:
-        self.terminal = terminal
-        self.stored: Future[bool] = Future()
-        self.settled: Future[Outcome] = Future()
-
-    def stored_within(self, timeout_s: float) -> bool:
-        """Whether the event is on disk by then."""
-        try:
-            return self.stored.result(timeout_s)
-        except FutureTimeoutError:
-            return False
-
-    def settled_within(self, timeout_s: float) -> bool:
-        """Whether the receiver's word is known by then."""
-        try:
-            self.settled.result(timeout_s)
-        except FutureTimeoutError:
-            return False
-        return True
-
-    def delivered_within(self, timeout_s: float) -> bool:
-        """Whether the receiver has acknowledged it by then."""
-        return self.settled_within(timeout_s) and self.settled.result().verdict is Verdict.ACCEPTED
-
-    def fail(self, reason: str) -> None:
-        """The event could not be taken at all."""
-        if not self.stored.done():
-            self.stored.set_result(False)
-        self.settle(Outcome(Verdict.REFUSED, reason))
-
-    def settle(self, outcome: Outcome) -> None:
-        """Tell whoever waits, once."""
-        if not self.settled.done():
-            self.settled.set_result(outcome)
 
 
 class Transport(Protocol):
@@ -129,7 +83,7 @@ class Sender:
         self._transport = transport
         self._spools: list[Spool] = []
         self._keys: dict[str, str] = {}
-        self._tickets: dict[tuple[int, int], tuple[str, Ticket]] = {}
+        self._tickets = Watched()
         self._paused: dict[str, Pause] = {}
         self._wake = threading.Event()
         self.resting = threading.Event()
@@ -151,21 +105,21 @@ class Sender:
 
     def watch(self, spool: Spool, row_id: int, run: str, ticket: Ticket) -> None:
         """Tell ``ticket`` what becomes of the event."""
-        self._tickets[id(spool), row_id] = (run, ticket)
+        self._tickets.add(id(spool), run, row_id, ticket)
 
     def watch_all(self, spool: Spool, run: str) -> None:
         """Treat everything that waits for a run as this process's own."""
         for row in spool.rows(run, limit=100_000):
             self.watch(spool, row.id, run, Ticket(row.kind is Kind.TERMINAL))
 
-    def unwatch(self, spool: Spool, row_id: int) -> None:
+    def unwatch(self, spool: Spool, row_id: int, run: str) -> None:
         """The event was not stored after all."""
-        self._tickets.pop((id(spool), row_id), None)
+        self._tickets.pop(id(spool), run, row_id)
 
     def memory_runs(self) -> set[str]:
         """Runs with events that are only in memory: what follows must queue behind them."""
         volatile = {id(spool) for spool in self._spools if not spool.durable}
-        return {run for (spool, _), (run, _) in list(self._tickets.items()) if spool in volatile}
+        return self._tickets.runs(volatile) if volatile else set()
 
     def wake(self) -> None:
         """There is something new."""
@@ -263,7 +217,7 @@ class Sender:
 
     def _own_runs(self) -> frozenset[str]:
         """Runs that somebody in this process may be waiting for."""
-        return frozenset(run for run, _ in list(self._tickets.values()))
+        return frozenset(self._tickets.runs())
 
     def _deliver_run(self, spool: Spool, head: Head, own: frozenset[str]) -> int | None:
         """Send a line's events until one must wait; how many left, None when another process has it."""
@@ -313,7 +267,7 @@ class Sender:
 
     def _deliver(self, spool: Spool, head: Head, row: Row, acked: list[int]) -> bool:
         outcome = self._post(row)
-        ticket = self._tickets.get((id(spool), row.id))
+        ticket = self._tickets.get(id(spool), row.run, row.id)
         if outcome.verdict is Verdict.RETRY:
             self._postpone(spool, head, row, outcome)
             return False
@@ -328,8 +282,8 @@ class Sender:
         if ticket is not None:
             if row.kind is Kind.TERMINAL:
                 self._forget(spool, acked)  # before anybody hears of it: the process may end right then
-            self._tickets.pop((id(spool), row.id), None)
-            ticket[1].settle(outcome)
+            self._tickets.pop(id(spool), row.run, row.id)
+            ticket.settle(outcome)
         return True
 
     def _bury(self, spool: Spool, row: Row, reason: str) -> None:
@@ -394,11 +348,20 @@ class Sender:
             return
         self._next_elsewhere_s = now_s + ELSEWHERE_S
         for spool in self._spools:
-            mine = [row_id for (owner, row_id) in list(self._tickets) if owner == id(spool)]
-            for row_id in set(mine) - spool.present(mine) if mine else ():
-                _, ticket = self._tickets.pop((id(spool), row_id))
+            for run in self._tickets.runs({id(spool)}):
+                self._settle_gone(spool, run)
+
+    def _settle_gone(self, spool: Spool, run: str) -> None:
+        """A run is delivered in order, so that its first events tell whether anything of it is gone."""
+        while watched := self._tickets.first(id(spool), run, ELSEWHERE_MAX):
+            gone = set(watched) - spool.present(watched)
+            for row_id in sorted(gone):
+                ticket = self._tickets.pop(id(spool), run, row_id)
                 dead = spool.is_dead(row_id)
-                ticket.settle(Outcome(Verdict.REFUSED, "refused") if dead else Outcome(Verdict.ACCEPTED))
+                if ticket is not None:
+                    ticket.settle(Outcome(Verdict.REFUSED, "refused") if dead else Outcome(Verdict.ACCEPTED))
+            if len(gone) < len(watched):
+                return
 
 
 def _what(row: Row) -> str:

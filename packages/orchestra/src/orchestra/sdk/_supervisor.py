@@ -19,8 +19,9 @@ from uuid import UUID
 from orca.common.clock import SystemClock
 from orchestra.sdk._process import process_start
 from orchestra.sdk._protocol import status_event
-from orchestra.sdk._sender import Sender, Ticket
+from orchestra.sdk._sender import Sender
 from orchestra.sdk._spool import Spool, key_fingerprint
+from orchestra.sdk._tickets import Ticket
 from orchestra.sdk.enums import TaskRunStatus
 from orchestra.sdk.errors import SpoolError
 

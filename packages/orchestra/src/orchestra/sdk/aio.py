@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from orchestra.sdk._reporter import Reporter
-    from orchestra.sdk._sender import Ticket
+    from orchestra.sdk._tickets import Ticket
     from orchestra.sdk.enums import TaskRunStatus
 
 __all__ = ["AsyncOrchestraSDK", "AsyncTask"]

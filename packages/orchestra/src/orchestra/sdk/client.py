@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from orchestra.sdk._run import Run, Scope
-    from orchestra.sdk._sender import Ticket
+    from orchestra.sdk._tickets import Ticket
     from orchestra.sdk.limits import Budgets, Caps
     from orchestra.sdk.linked_connections import LinkedConnection
 
