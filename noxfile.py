@@ -306,17 +306,15 @@ def coverage(session: nox.Session, package: str) -> None:
         "module-name"
     ]
     modules = [name] if isinstance(name, str) else name
-    floor = load_toml(ROOT / "packages" / package / "pyproject.toml")["tool"]["orca-workspace"][
-        "branch-coverage"
-    ]
+    own = load_toml(ROOT / "packages" / package / "pyproject.toml")["tool"]["orca-workspace"]
+    floor = own["branch-coverage"]
     # source_pkgs counts modules that nothing imports too; a namespace's name would count whatever is installed in it.
     lines = [
         "[run]",
         "branch = true",
         "parallel = true",
-        # What a test starts as a process of its own counts too, also when it ends by a signal or by os._exit.
-        "patch = subprocess, _exit",
-        "sigterm = true",
+        # Where it is asked for, what a test starts as a process of its own counts too, however it ends.
+        *(["patch = subprocess, _exit", "sigterm = true"] if own.get("coverage-of-processes") else []),
         "source_pkgs =",
         *(f"    {module}" for module in modules),
     ]
