@@ -383,7 +383,7 @@ def lock(session: nox.Session) -> None:
 @nox.parametrize("package", ids(["common", "processor", "orchestrator", "statemachine", "orchestra"]))
 def bench(session: nox.Session, package: str) -> None:
     """Benchmarks side by side with the peers; prints ratios."""
-    install(session, package, groups=("test", "bench"))
+    install(session, *PACKAGES, groups=("test", "bench"))  # several compare packages with each other
     session.run(
         "python", f"benchmarks/{package}/run.py", *session.posargs, env={"PYTHONPATH": "tests/support"}
     )
