@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
-from orca.statemachine import OrcaMachine, parse_orca
+from orca.statemachine import Effect, OrcaMachine, parse_orca
 from orca.statemachine.verify import verify
 
-SOURCE = """
-machine GameEngine
-
-context {
-    health: int = 100
-}
-
-state idle [initial]
-state combat {
-    state fighting [initial] "Actively fighting"
-    state defending "Blocking attacks"
-}
-state game_over [final]
-
-transitions {
-    idle + start_game -> combat
-    fighting + block -> defending
-    combat + attack -> combat : resolve_attack
-    combat + attack [health <= 0] -> game_over
-}
-"""
+SOURCE = Path(__file__).with_name("game.orca").read_text("utf-8")
 PLAIN = "    combat + attack -> combat : resolve_attack\n"
-GUARDED = "    combat + attack [health <= 0] -> game_over\n"
+HEAL = "    combat + heal [can_heal] -> combat : apply_heal\n"
+GUARDED = "    combat + attack [health <= 0] -> game_over : end_game\n"
 
 
 def shadowed(source: str) -> list[str]:
@@ -38,12 +20,20 @@ def shadowed(source: str) -> list[str]:
     return [one.message for one in report.findings if one.code == "SHADOWED_TRANSITION"]
 
 
+def damage(effect: Effect) -> dict:
+    """What an attack does: the mapping is merged into the context."""
+    return {"health": effect.payload["context"]["health"] - 60}
+
+
 async def play(source: str) -> None:
     """Fight until it is over."""
     machine = OrcaMachine(parse_orca(source))
-    machine.register_action("resolve_attack", lambda context: {"health": context["health"] - 60})
+    machine.register_action("start_combat", lambda context: None)
+    machine.register_action("apply_heal", lambda context: {"health": context["health"] + 10})
+    machine.register_action("end_game", lambda context: None)
+    machine.register_effect("DamageRequest", damage)
     async with machine:
-        for event in ("start_game", "block", "attack", "attack", "attack"):
+        for event in ("start_game", "heal", "attack", "heal", "attack", "attack"):
             await machine.send(event)
             print(f"{event:10} -> {machine.state}, health {machine.context['health']}")
 
@@ -51,7 +41,7 @@ async def play(source: str) -> None:
 def main() -> None:
     """Check, mend, play."""
     print(len(shadowed(SOURCE)), "row is shadowed as written")
-    mended = SOURCE.replace(PLAIN + GUARDED, GUARDED + PLAIN)
+    mended = SOURCE.replace(PLAIN + HEAL + GUARDED, GUARDED + HEAL + PLAIN)
     print(len(shadowed(mended)), "rows are shadowed with the two swapped")
     asyncio.run(play(mended))
 

@@ -16,11 +16,18 @@ from expected_output import matches
 from workspace_checks import ROOT
 
 EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/main.py"))
+PROGRAMS = sorted(path for folder in EXAMPLES for path in folder.iterdir() if path.suffix in (".py", ".orca"))
+LINES_MAX = 80
 EXAMPLE_TIMEOUT_S = 120
 
 
 def test_there_are_examples() -> None:
     assert EXAMPLES
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=[f"{path.parent.name}/{path.name}" for path in PROGRAMS])
+def test_a_program_is_short(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) < LINES_MAX
 
 
 @pytest.mark.parametrize("folder", EXAMPLES, ids=[folder.name for folder in EXAMPLES])
