@@ -9,6 +9,8 @@ script takes only the descriptors from protoc and writes three things from them:
 * ``_generated/X_pb2.pyi``: their types.
 
 The messages of google.protobuf that the files use go to ``_generated/google_pb2``.
+
+``_generated/client_sync.py`` is the client for ordinary code: ``_client_async.py`` without its ``async``.
 """
 
 from __future__ import annotations
@@ -32,6 +34,8 @@ TARGET = PACKAGE / "src" / "orca" / "processor" / "_generated"
 IMPORT = "orca.processor._generated"
 HEADER = '"""{}\n\nWritten by packages/processor/generate.py from proto/: do not edit.\n"""\n\n'
 
+ASYNC_CLIENT = TARGET.parent / "_client_async.py"
+
 SCALARS = {
     d.FieldDescriptorProto.TYPE_DOUBLE: "float",
     d.FieldDescriptorProto.TYPE_FLOAT: "float",
@@ -48,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="compare with what is there, write nothing")
     check: bool = parser.parse_args(arguments).check
-    wanted = dict(_render(_compile()))
+    wanted = {**dict(_render(_compile())), "client_sync.py": _without_async(ASYNC_CLIENT.read_text())}
     stale = [name for name, text in wanted.items() if _current(name) != text]
     known = {*wanted, "__init__.py"}
     stale += [
@@ -284,6 +288,31 @@ class _Stub:
         if real:
             groups = ", ".join(f'"{name}"' for name in real)
             yield f"{inner}def WhichOneof(self, oneof_group: Literal[{groups}]) -> str | None: ...\n"
+
+
+def _without_async(source: str) -> str:
+    """The same module for ordinary code."""
+    body = source[source.index("from __future__") :]
+    for old, new in (
+        ("async with ", "with "),
+        ("async def ", "def "),
+        ("async for ", "for "),
+        ("await ", ""),
+        (":class:`OrcaClient` is for", ":class:`Orca_Client` is for"),
+        (":class:`AsyncOrcaClient` for", ":class:`Async_OrcaClient` for"),
+        ("AsyncOrcaClient", "OrcaClient"),
+        ("Orca_Client", "OrcaClient"),
+        ("Async_OrcaClient", "AsyncOrcaClient"),
+        ("AsyncCalls", "SyncCalls"),
+        ("AsyncIterator", "Iterator"),
+        (
+            "from collections.abc import Iterator, Iterable, Mapping",
+            "from collections.abc import Iterable, Iterator, Mapping",
+        ),
+    ):
+        body = body.replace(old, new)
+    title = '"""The client for ordinary code.\n\nWritten by packages/processor/generate.py from '
+    return title + '_client_async.py: do not edit.\n"""\n\n' + body
 
 
 def _synthetic(message: d.DescriptorProto, index: int) -> bool:

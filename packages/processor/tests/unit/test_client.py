@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import inspect
 import json
 import logging
+import re
 import socket
 from array import array
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from own_loop import own_loop
+from typing_extensions import Self
 
 from orca.common.clock import SystemClock
 from orca.common.retry import RetryPolicy
@@ -38,6 +43,61 @@ def core() -> Iterator[ScriptedCore]:
 def foreign() -> Iterator[ScriptedCore]:
     with scripted_core(ours=False) as running:
         yield running
+
+
+class Blocking:
+    """The asynchronous client, used as the other one is, so that one test says that both do the same."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.client = AsyncOrcaClient(*arguments, **options)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.run_until_complete(self.client.close())
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            made = getattr(self.client, name)(*arguments, **options)
+            if inspect.isasyncgen(made):
+                return self.iterate(made)
+            return self.loop.run_until_complete(made)
+
+        return call
+
+    def iterate(self, made: Any) -> Iterator[Any]:
+        with suppress(StopAsyncIteration):
+            while True:
+                yield self.loop.run_until_complete(anext(made))
+
+
+both = pytest.mark.parametrize("kind", [OrcaClient, Blocking])
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    def shape(kind: type) -> dict[str, str]:
+        return {
+            name: re.sub(r"Async", "", str(inspect.signature(member)))
+            for name, member in inspect.getmembers(kind, inspect.isfunction)
+            if not name.startswith("_")
+        }
+
+    assert shape(OrcaClient) == shape(AsyncOrcaClient)
+    later = {
+        "follow",
+        "runs",
+        "reprocess",
+        "cancel",
+        "put_schedule",
+        "schedules",
+        "delete_schedule",
+        "annotate",
+    }
+    assert later <= shape(AsyncOrcaClient).keys()
 
 
 def closed_port() -> int:
@@ -253,9 +313,10 @@ def run_detail(state: str) -> Any:
     return wire_query.RunDetail(run=run, executions=rows)
 
 
-def test_waiting_follows_the_run_to_its_end(core: ScriptedCore) -> None:
+@both
+def test_waiting_follows_the_run_to_its_end(core: ScriptedCore, kind: Any) -> None:
     core.answers["WatchRun"] = lambda request, context: [run_detail("open"), run_detail("failed")]
-    with OrcaClient(core.address) as client:
+    with kind(core.address) as client:
         run = client.wait(Emitted("PROCESSING_TRIGGERED", 3))
         assert [one.state for one in client.watch(3)] == ["open", "failed"]
         core.answers["WatchRun"] = lambda request, context: [run_detail("open")]
@@ -296,9 +357,10 @@ def result_rows() -> list[Any]:
     ]
 
 
-def test_results_come_back_as_objects_and_frames(core: ScriptedCore) -> None:
+@both
+def test_results_come_back_as_objects_and_frames(core: ScriptedCore, kind: Any) -> None:
     core.answers["ReadResults"] = lambda request, context: result_rows()
-    with OrcaClient(core.address) as client:
+    with kind(core.address) as client:
         rows = client.results(
             "Mean_1.0.0", since=1, until=dt.datetime.now(dt.timezone.utc), metadata={"asset_id": 1}
         )
@@ -327,7 +389,8 @@ def window_row() -> Any:
     return wire_query.WindowRow(id=5, window_type=TYPE, state="open", parent_id=2, metadata='{"a": 1}')
 
 
-def test_everything_else_that_our_core_offers(core: ScriptedCore) -> None:
+@both
+def test_everything_else_that_our_core_offers(core: ScriptedCore, kind: Any) -> None:
     core.answers["ListWindows"] = lambda request, context: [window_row()]
     core.answers["Reprocess"] = lambda request, context: [
         wire_query.ReprocessProgress(done=1, total=2, run_id=9)
@@ -340,7 +403,7 @@ def test_everything_else_that_our_core_offers(core: ScriptedCore) -> None:
     core.answers["ListAnnotations"] = lambda request, context: [
         wire_query.AnnotationRow(id=3, algorithms=[REF])
     ]
-    with OrcaClient(core.address) as client:
+    with kind(core.address) as client:
         found = client.windows("Every30Second", "1.0.0", metadata={"a": 1})[0]
         assert (found.id, found.state, found.parent_id, found.window.metadata) == (5, "open", 2, {"a": 1})
         assert list(client.reprocess(window=5, failed=True)) == [(1, 2, 9)]
@@ -356,6 +419,44 @@ def test_everything_else_that_our_core_offers(core: ScriptedCore) -> None:
             ("W_1.0.0",),
         )
         assert client.annotations(algorithm="Mean")[0].id == 3
+
+
+@both
+def test_reading_is_never_cut_off_in_silence(
+    core: ScriptedCore, kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def answer(request: Any, context: Any) -> list[Any]:
+        asked.append(request.limit)
+        return result_rows()[: request.limit]
+
+    core.answers["ReadResults"] = answer
+    with kind(core.address) as client:
+        assert len(client.results("Mean")) == 3
+        assert len(client.results("Mean", limit=2)) == 2
+        # The core has more rows than it gives in one call.
+        monkeypatch.setattr("orca.processor._client_base.ROWS_MAX", 3)
+        assert len(client.results("Mean", limit=3)) == 3
+        with pytest.raises(errors.ResourceExhausted, match="since"):
+            client.results("Mean")
+    assert asked == [1_000_000, 2, 3, 1_000_000]
+
+
+@both
+def test_reading_begins_anew_when_the_core_goes_away(core: ScriptedCore, kind: Any) -> None:
+    attempts = []
+
+    async def answer(request: Any, context: Any) -> list[Any]:
+        attempts.append(1)
+        if len(attempts) < 3:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "restarting")
+        return result_rows()
+
+    core.answers["ReadResults"] = answer
+    with kind(core.address, retry=RetryPolicy(attempts=3, initial_s=0.001)) as client:
+        assert len(client.results("Mean")) == 3
+    assert len(attempts) == 3
 
 
 def test_processors_are_read_over_the_old_wire(foreign: ScriptedCore) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orca.processor import wire
 from orca.processor import wire_query as q
-from orca.processor.convert import window_to_wire
+from orca.processor.convert import processor_from_wire, window_to_wire
 from orca.processor.model import Window
 from orca.processor.records import (
     Annotation,
@@ -199,6 +199,20 @@ def _execution(row: q.ExecutionRow) -> Execution:
     )
 
 
+def window_id(window: Emitted | int) -> int:
+    """The id of a window that was emitted."""
+    return window if isinstance(window, int) else window.window_id
+
+
+def expose(exclude_project: str) -> Call:
+    """All registered processors."""
+    return Call(
+        wire.OrcaCore.Expose,
+        wire.ExposeSettings(exclude_project=exclude_project),
+        lambda state: [processor_from_wire(one) for one in state.processors],
+    )
+
+
 def get_run(*, run_id: int, window_id: int, watch: bool) -> Call:
     """One run, now or at each change."""
     method = q.OrcaQuery.WatchRun if watch else q.OrcaQuery.GetRun
@@ -222,13 +236,13 @@ def results(
     algorithm: str,
     version: str | None,
     *,
-    since: TimeLike | None,
-    until: TimeLike | None,
-    metadata: Mapping[str, Any] | None,
-    limit: int,
-    newest_first: bool,
-    window_id: int,
-    follow: bool,
+    since: TimeLike | None = None,
+    until: TimeLike | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    limit: int = 0,
+    newest_first: bool = False,
+    window_id: int = 0,
+    follow: bool = False,
 ) -> Call:
     """Results of one algorithm."""
     request = q.ReadResultsRequest(

@@ -279,7 +279,7 @@ class _Peer(asyncio.Protocol):
         self.flush()
         self._timer = self._loop.call_later(KEEPALIVE_S, self._beat)
 
-    def connection_lost(self, _exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         self._listener.peers.discard(self)
         if self._timer is not None:
             self._timer.cancel()

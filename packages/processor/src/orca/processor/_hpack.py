@@ -98,7 +98,7 @@ www-authenticate
 )
 
 # RFC 7541, appendix B: the code is canonical, so that the lengths of its 257 symbols are the whole of it.
-_LENGTHS: Final = (
+_LENGTHS: Final[tuple[int, ...]] = (
     13,
     23,
     28,
