@@ -14,9 +14,12 @@ from scenarios import SCENARIOS
 SEED = 20_261
 SIZES = {
     "A-1": {"windows": 300, "kills": 4},
-    "A-2": {"windows": 40, "kills": 3},
+    "A-2": {"windows": 150, "kills": 4},
     "A-4": {"windows": 4, "kills": 0},
     "A-5": {"windows": 5, "kills": 0},
+    "A-7": {"windows": 200, "kills": 3},
+    "A-10": {"windows": 400, "kills": 0},
+    "A-11": {"windows": 1, "kills": 0},
     "A-9": {"windows": 3_000, "kills": 0},
     "A-13": {"windows": 0, "kills": 0},
 }

@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 # Enough for the inner pages of the indices of a million windows, small beside the 60 MB of the whole process.
 CACHE_KIB = 8_192
+# For pages and command lines: what they scan need not stay.
+READER_CACHE_KIB = 1_024
 # Reading statements for pages and command lines wait in threads of their own, not on the loop.
 READERS_MAX = 4
 # How many rows one retention step deletes, so that emits go on in between.
@@ -314,6 +316,7 @@ class SqliteStore:
             connection = self._idle_readers.pop()
         except IndexError:
             connection = _connect(self.path, read_only=True)
+            connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
             connection.row_factory = sqlite3.Row
         try:
             return [dict(row) for row in connection.execute(sql, parameters)]
