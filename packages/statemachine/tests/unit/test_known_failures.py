@@ -1,4 +1,35 @@
-"""What existing runtimes get wrong, one test for each failure."""
+"""What existing runtimes get wrong, one test for each failure.
+
+initial compound or parallel states never expanded  test_initial_compound_and_parallel_states_are_expanded
+more than two levels broken                         test_more_than_two_levels
+entry to a nested target loses its parents          test_entry_to_a_nested_target_keeps_its_parents
+on_entry and on_exit of parents never run           test_parents_entry_and_exit_actions_run
+one region per event                                test_every_region_takes_an_event
+on_exit of the wrong region                         test_only_the_region_that_moves_runs_its_exit_action
+from_state aliased to the new value                 test_from_state_is_the_state_before
+done by simple name across regions                  test_finals_of_one_name_in_two_regions
+on_done targets not expanded                        test_on_done_targets_are_expanded
+on_transition called twice                          test_on_transition_is_called_once
+one timer handle: leaks, restarts                   test_timers_do_not_leak_restart_or_cancel_themselves
+a timer cancels its own transition                  test_a_timer_takes_its_own_transition_to_the_end
+timers of inner regions and compounds never start   test_timers_do_not_leak_restart_or_cancel_themselves
+500ms read as 500 s                                 test_500_ms_are_half_a_second
+!guard always true, inline guards allow             test_negated_and_inline_guards
+sync callbacks raise                                test_sync_callbacks_everywhere
+a raising action leaves half a transition           test_half_a_transition_never_remains
+effects only on on_entry                            test_effects_run_wherever_their_action_stands
+concurrent and reentrant sends lose updates         test_concurrent_and_reentrant_sends_lose_nothing
+grandchildren never start                           test_grandchildren_start_and_finish
+on_error of an invoke never fires                   test_on_error_of_an_invoke, test_a_child_that_raises_fails
+two invokes leak                                    test_two_invokes_in_two_regions_and_returns,
+                                                    test_leaving_the_state_stops_the_child
+defaults become strings                             test_defaults_keep_their_types
+nothing saved after start                           test_the_start_is_saved
+path traversal by run id                            test_run_ids_cannot_leave_the_folder
+resume into a state that does not exist             test_no_resume_into_a_state_that_is_not_there
+STATE_CHANGED never published                       test_state_changed_is_published
+two bracket groups, nested states in regions        test_two_bracket_groups_and_nested_states_in_regions
+"""
 
 from __future__ import annotations
 

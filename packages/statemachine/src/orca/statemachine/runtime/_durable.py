@@ -27,9 +27,10 @@ from orca.statemachine.runtime.timers import timers_for
 from orca.statemachine.runtime.types import Effect, EffectStatus, mapping_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from orca.statemachine.engine import Config, Work
+    from orca.statemachine.model import MachineDef
     from orca.statemachine.runtime._extras import Extras, Migration
 
 __all__ = ["Durable"]
@@ -283,14 +284,36 @@ class Durable(Family):
 
     # ---- going on
 
-    def register_migration(self, source: str, migrate: Migration) -> None:
+    def register_migration(
+        self,
+        source: str,
+        migrate: Migration,
+        *,
+        old: MachineDef | None = None,
+        drops: Iterable[str] = (),
+    ) -> None:
         """Say how a snapshot of another definition becomes one of a later definition.
 
         Args:
             source: The hash or the version of the definition that the snapshot comes from.
             migrate: Takes the snapshot and returns one whose ``definition_hash`` or ``definition_version`` is
                 that of this machine, or that of the next migration.
+            old: The definition that it comes from, if it leads straight to this one: then the verifier tries the
+                migration on everywhere that a machine of it can be.
+            drops: Context fields of ``old`` that are meant to be lost.
+
+        Raises:
+            PartialMigrationError: With ``old``: a state or a field is not taken along.
         """
+        if old is not None:
+            from orca.statemachine.runtime.migrations import (  # noqa: PLC0415 - the verifier loads when asked
+                PartialMigrationError,
+                check_migration,
+            )
+
+            gaps = check_migration(migrate, old, self.definition, drops=drops)
+            if gaps:
+                raise PartialMigrationError(self.definition.name, gaps)
         self._more.migrations[source] = migrate
 
     async def load_or_start(self) -> None:
