@@ -180,6 +180,8 @@ class Engine:
         if self._stopping or not start:
             # It is on disk: a refill will find it in its turn.
             self._more_on_disk = True
+            if self.store.shared:
+                self._refill()
             return
         if accepted.run_id not in self.index:
             span = WindowSpan(accepted.window_id, window.time_from_ns, window.time_to_ns, window.filter_key)

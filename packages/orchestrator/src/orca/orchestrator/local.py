@@ -91,6 +91,7 @@ class LocalCore:
         self._lock = FolderLock(self._settings.folder)
         store = await open_store(self._settings)
         self.core = Core(store, self._settings)
+        store.follow(self.core.replicas)
         await self.core.registry.load()
         for processor in self._processors:
             # The address is only there to have the form of one: nothing listens.
