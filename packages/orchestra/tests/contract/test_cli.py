@@ -18,6 +18,7 @@ from orchestra.sdk._cli_outbox import parse_time_s
 from orchestra.sdk._cli_run import ending_of_program, parse_outputs
 from orchestra.sdk.enums import TaskRunStatus
 from orchestra.sdk.errors import UsageError
+from orchestra.sdk.testing import Fault
 
 COMMAND = [sys.executable, "-m", "orchestra.sdk.cli"]
 
@@ -292,6 +293,31 @@ def test_listen_in_this_process(capsys, monkeypatch):
     assert "listening on http://127.0.0.1:" in capsys.readouterr().out
     assert cli.main(["listen", "--fault", "x"]) == 2
     assert "use a status such as 503" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "fault"),
+    [
+        ("503", Fault.status(503)),
+        ("429=2", Fault.status(429, retry_after_s=2)),
+        ("hang", Fault.hang()),
+        ("drop", Fault.drop()),
+        ("lost-answer", Fault.drop_after()),
+        ("slow-loris", Fault.slow_loris()),
+        ("redirect=http://x/", Fault.redirect("http://x/")),
+        ("delay=20ms", Fault.delay(0.02)),
+    ],
+)
+def test_every_fault_has_a_word(word, fault):
+    from orchestra.sdk._cli_listen import _fault
+
+    assert _fault(word) == fault
+
+
+@pytest.mark.parametrize("word", ["x", "600", "redirect", "hang=1", "delay="])
+def test_other_words_are_no_faults(word, capsys):
+    assert cli.main(["listen", "--fault", word]) == 2
+    assert "is no fault" in capsys.readouterr().err
 
 
 def test_a_taken_port_is_an_error_with_a_way_out(server, capsys):

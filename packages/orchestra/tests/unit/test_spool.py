@@ -4,6 +4,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from uuid import uuid4
 
 import pytest
@@ -106,14 +107,39 @@ def test_caps_drop_progress_first_and_say_so(folder, caplog):
     spool = Spool(folder, caps=Caps(bytes_max=1_000))
     fill(spool, event("a", Kind.TERMINAL, 600), event("a", Kind.OUTPUT, 200))
     fill(spool, *[event("a", Kind.PROGRESS, 100) for _ in range(10)])
-    assert spool.enforce_caps(now_s=100.0) == 0  # too few appends for a look
-    assert spool.enforce_caps(now_s=100.0, every=1) == 9
+    assert spool.counts() == (12, 1_800)
+    assert spool.enforce_caps(now_s=100.0) == 9
+    assert spool.counts() == (3, 900)
+    assert spool.enforce_caps(now_s=100.0) == 0
     assert [row.kind for row in spool.rows()] == [Kind.TERMINAL, Kind.OUTPUT, Kind.PROGRESS]
     assert spool.dropped() == {"PROGRESS": 9}
     assert "9 events were dropped, none of them a final status" in caplog.text
     fill(spool, event("b"), now_s=100.0)
-    assert spool.enforce_caps(now_s=100.0 + 8 * 86_400, every=1) == 3
+    assert spool.enforce_caps(now_s=100.0 + 8 * 86_400) == 3
     assert [row.kind for row in spool.rows()] == [Kind.TERMINAL]
+    # Ends alone may be too much: they stay, and are not looked through again for each event.
+    fill(spool, event("c", Kind.TERMINAL, 600))
+    assert spool.enforce_caps(now_s=100.0) == 0
+    said: list[str] = []
+    spool._open().set_trace_callback(said.append)
+    assert spool.enforce_caps(now_s=100.0) == 0
+    assert said == ["SELECT count, bytes FROM totals"]
+    spool.close()
+
+
+def test_an_outbox_of_an_earlier_version_is_brought_up_to_date(folder):
+    spool = Spool(folder)
+    fill(spool, event("a", Kind.OUTPUT, 200), event("b", Kind.TERMINAL, 100))
+    spool.close()
+    with closing(sqlite3.connect(folder / "outbox.db", isolation_level=None)) as db:
+        db.executescript(
+            "DROP TABLE totals; DROP TRIGGER counted_in; DROP TRIGGER counted_out; DROP INDEX events_by_line;"
+            "CREATE INDEX events_by_run ON events(run, id); PRAGMA user_version=1;"
+        )
+    spool = Spool(folder)
+    assert spool.counts() == (2, 300)
+    fill(spool, event("c", Kind.OUTPUT, 50))
+    assert spool.counts() == (3, 350)
     spool.close()
 
 

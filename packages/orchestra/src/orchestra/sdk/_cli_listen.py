@@ -148,14 +148,30 @@ def listen(options: argparse.Namespace) -> int:
     return 0
 
 
+_FAULTS = {
+    "hang": Fault.hang,
+    "drop": Fault.drop,
+    "lost-answer": Fault.drop_after,
+    "slow-loris": Fault.slow_loris,
+}
+
+
 def _fault(text: str) -> Fault:
-    if text == "hang":
-        return Fault.hang()
-    if text == "drop":
-        return Fault.drop()
-    if text.isdigit() and 200 <= int(text) <= 599:
-        return Fault.status(int(text))
-    raise UsageError(f"{text!r} is no fault", hint="use a status such as 503, hang or drop")
+    """The fault that a word stands for; what follows ``=`` is its Retry-After, target or delay."""
+    name, _, value = text.partition("=")
+    if name in _FAULTS and not value:
+        return _FAULTS[name]()
+    if name == "redirect" and value:
+        return Fault.redirect(value)
+    if name == "delay" and value:
+        return Fault.delay(parse_time_s(value))
+    if name.isdigit() and 200 <= int(name) <= 599:
+        return Fault.status(int(name), retry_after_s=value or None)
+    raise UsageError(
+        f"{text!r} is no fault",
+        hint="use a status such as 503, or 429=2 with Retry-After, hang, drop, lost-answer, slow-loris,"
+        " redirect=URL or delay=2s",
+    )
 
 
 def _line(event: dict[str, Any]) -> tuple[str, str]:

@@ -39,7 +39,7 @@ BUSY_S = 5.0
 LEASE_S = 30.0
 """How long a line stays claimed by a holder that cannot be checked (another container) or stands still. A holder that
 lives gives its claim back earlier: it starts no attempt that could outlast the lease."""
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 CHECKPOINT_BYTES = 4 * 1024 * 1024
 """The log is folded into the file beyond this size where nobody waits; beyond four times as much, in any commit."""
 _PAGE_BYTES = 4_096
@@ -59,6 +59,12 @@ CREATE TABLE IF NOT EXISTS runs(
   run TEXT NOT NULL, owner TEXT NOT NULL, name TEXT NOT NULL, url TEXT NOT NULL, key TEXT NOT NULL,
   started REAL NOT NULL, PRIMARY KEY(run, owner));
 CREATE TABLE IF NOT EXISTS dropped(kind INTEGER PRIMARY KEY, count INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS totals(one INTEGER PRIMARY KEY, count INTEGER NOT NULL, bytes INTEGER NOT NULL);
+INSERT OR REPLACE INTO totals SELECT 1, COUNT(*), COALESCE(SUM(size), 0) FROM events;
+CREATE TRIGGER IF NOT EXISTS counted_in AFTER INSERT ON events BEGIN
+  UPDATE totals SET count = count + 1, bytes = bytes + NEW.size; END;
+CREATE TRIGGER IF NOT EXISTS counted_out AFTER DELETE ON events BEGIN
+  UPDATE totals SET count = count - 1, bytes = bytes - OLD.size; END;
 """
 
 
@@ -154,7 +160,7 @@ class Spool:
         self.lock = threading.Lock()
         self.broken: Path | None = None
         self._connection: sqlite3.Connection | None = None
-        self._since_check = 0
+        self._look_again_at = 0
         with self.lock:
             self._open()
 
@@ -312,7 +318,6 @@ class Spool:
             db.executemany("DELETE FROM runs WHERE run = ?", [(run,) for run in closed])
             if before_commit is not None:
                 before_commit(ids)
-        self._since_check += len(ids)
         return ids
 
     def ack(self, ids: Iterable[int]) -> None:
@@ -377,21 +382,15 @@ class Spool:
             db.execute("DELETE FROM dead")
             return max(cursor.rowcount, 0)
 
-    def enforce_caps(self, *, now_s: float, every: int = 512) -> int:
-        """Drop what the caps do not allow and return how many events that were.
-
-        Args:
-            now_s: The wall clock.
-            every: Only look after so many appends of this holder; a look scans the table.
-        """
-        if self._since_check < every:
+    def enforce_caps(self, *, now_s: float) -> int:
+        """Drop what the caps do not allow and return how many events that were."""
+        if not self._exceeds(now_s):
             return 0
-        self._since_check = 0
-        if not self._may_exceed(now_s):
-            return 0
+        self._look_again_at = self.counts()[0] + 512  # where ends alone are too much, nothing can be dropped
         rows = self._query("SELECT id, kind, size, created FROM events")
         ids = plan_eviction([Held(i, Kind(k), s, c) for i, k, s, c in rows], self.caps, now_s=now_s)
         if ids:
+            self._look_again_at = 0
             kinds = {row[0]: row[1] for row in rows}
             with self._transaction() as db:
                 for i in ids:
@@ -406,21 +405,18 @@ class Spool:
             )
         return len(ids)
 
-    def _may_exceed(self, now_s: float) -> bool:
-        """Whether the caps may not hold, found without a look at every event."""
-        first, last = self._query("SELECT MIN(id), MAX(id) FROM events")[0]
-        if first is None:
+    def _exceeds(self, now_s: float) -> bool:
+        """Whether the caps do not hold, without a look at every event."""
+        count, size = self.counts()
+        if count < self._look_again_at:
             return False
-        used = (
-            self._query("PRAGMA page_count")[0][0] - self._query("PRAGMA freelist_count")[0][0]
-        ) * self._query("PRAGMA page_size")[0][0]
-        oldest = self._query("SELECT created FROM events WHERE id = ?", (first,))
-        return (
-            used > self.caps.bytes_max
-            or last - first >= self.caps.rows_max
-            or not oldest
-            or now_s - oldest[0][0] > self.caps.age_s_max
+        if count > self.caps.rows_max or size > self.caps.bytes_max:
+            return True
+        # Ends are kept however old they are; they must not lead to a look at everything each time.
+        oldest = self._query(
+            "SELECT created FROM events WHERE kind <> ? ORDER BY id LIMIT 1", (int(Kind.TERMINAL),)
         )
+        return bool(oldest) and now_s - oldest[0][0] > self.caps.age_s_max
 
     # -- reading and claiming ------------------------------------------------
 
@@ -500,7 +496,7 @@ class Spool:
 
     def counts(self) -> tuple[int, int]:
         """Number of undelivered events and their size in bytes."""
-        row = self._query("SELECT COUNT(*), COALESCE(SUM(size), 0) FROM events")[0]
+        row = self._query("SELECT count, bytes FROM totals")[0]
         return int(row[0]), int(row[1])
 
     def open_runs(self) -> list[OpenRun]:

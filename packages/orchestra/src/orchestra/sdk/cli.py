@@ -100,7 +100,12 @@ def _add_listen(listen: argparse.ArgumentParser) -> None:
     listen.add_argument("--key", help="accept this API key only; any by default")
     listen.add_argument("--jsonl", action="store_true", help="print each event as one line of JSON")
     listen.add_argument(
-        "--fault", action="append", default=[], help="treat one request badly: 503, hang, drop"
+        "--fault",
+        action="append",
+        default=[],
+        metavar="FAULT",
+        help="treat one request badly: 503, 429=2 (Retry-After), hang, drop, lost-answer, slow-loris, "
+        "redirect=URL, delay=2s",
     )
     listen.add_argument("--for", dest="for_", metavar="TIME", help="stop after this time, as 10s")
 
