@@ -39,14 +39,13 @@ class ActiveRun:
         completion: The run's end, when it waits for the next record.
         timers: Back-offs that run.
         trace: Its span, or None.
-        flushing: Records that are on their way to the disk.
+        flushing: A record is on its way to the disk; the next one waits for it.
     """
 
     __slots__ = (
         "_window",
         "attempts",
         "completion",
-        "dirty",
         "flushing",
         "info",
         "kind",
@@ -74,8 +73,7 @@ class ActiveRun:
         self.attempts: list[FailedAttempt] = []
         self.completion: Completion | None = None
         self.timers: dict[int, asyncio.TimerHandle] = {}
-        self.flushing = 0
-        self.dirty = False
+        self.flushing = False
 
     @property
     def window(self) -> wire.Window:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from orca.orchestrator import execution, tracing
@@ -62,6 +62,8 @@ logger = logging.getLogger(__name__)
 FLUSH_S = 0.004
 # A full disk or a lost database is asked again after this pause; dispatch rests meanwhile.
 STORE_PAUSE_S = 0.5
+# At a stop a full disk is waited for so long; what could not be written runs again at the next start.
+STOP_WRITE_S = 2.0
 # Refill when this share of the places for active runs is free.
 REFILL_SHARE = 0.5
 
@@ -141,6 +143,7 @@ class Engine:
         self._stopping = False
         self._ends: dict[int, list[asyncio.Future[None]]] = {}
         self._idlers: list[asyncio.Future[None]] = []
+        self._told = asyncio.Event()
         self._claims = 0
         self.elsewhere = Elsewhere(self._free)
 
@@ -497,11 +500,16 @@ class Engine:
             self._flush(active)
 
     def _flush(self, active: ActiveRun) -> None:
+        self._dirty.discard(active)
+        if active.flushing:
+            # One record of a run after the other: a refused one that is tried again would come too late, after
+            # the run's end. What gathers meanwhile goes out when that one is told.
+            return
         nodes, active.nodes = active.nodes, []
         attempts, active.attempts = active.attempts, []
         completion, active.completion = active.completion, None
-        self._dirty.discard(active)
         if nodes or attempts or completion is not None:
+            active.flushing = True
             self._write(active, nodes, attempts, completion)
 
     def _write(
@@ -512,10 +520,13 @@ class Engine:
         completion: Completion | None,
     ) -> None:
         def done(_: object, error: BaseException | None) -> None:
+            self._told.set()
             if error is None:
+                active.flushing = False
                 if self.observer is not None:
                     self.observer.recorded(active, nodes, attempts, completion)
                 self._recorded(active, nodes, completion)
+                self._flush(active)
             elif isinstance(error, FencedError):
                 logger.warning("%s", error)
                 self._release(active)
@@ -525,12 +536,20 @@ class Engine:
                 logger.log(
                     logging.WARNING if full else logging.ERROR, "results wait for the store: %s", error
                 )
-                self._loop.call_later(STORE_PAUSE_S, self._write, active, nodes, attempts, completion)
+                active.nodes[:0] = nodes
+                active.attempts[:0] = attempts
+                active.completion = active.completion or completion
+                self._loop.call_later(STORE_PAUSE_S, self._write_again, active)
 
         try:
             self.store.record(active.run, nodes, attempts, completion, done)
         except Exception as error:  # noqa: BLE001 - the bound of the writer was reached: same treatment
             self._loop.call_soon(done, None, error)
+
+    def _write_again(self, active: ActiveRun) -> None:
+        active.flushing = False
+        if active.run.run_id in self.index:
+            self._flush(active)
 
     def _recorded(
         self, active: ActiveRun, nodes: Sequence[NodeRecord], completion: Completion | None
@@ -633,3 +652,11 @@ class Engine:
         if self._flush_timer is not None:
             self._flush_timer.cancel()
         self._flush_all()
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._all_written(), STOP_WRITE_S)
+
+    async def _all_written(self) -> None:
+        """What gathered behind a record that is under way goes out when that one is told."""
+        while any(active.flushing for active in self.index):
+            self._told.clear()
+            await self._told.wait()
