@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from batch import run_batch
 from cores import emit, environment, free_port, here, published, running, wait_for_port
-from programs import run_program
+from programs import Outcome, clean_environment
 
 from scripted_core import ScriptedCore
 
@@ -164,14 +166,45 @@ def last_line(text: str) -> str:
     return (text.splitlines() or [""])[-1]
 
 
+# A release reads its settings when it is imported, so only what it stands on is loaded for all programs at once.
+BELOW = ["grpc", "google.protobuf.struct_pb2", "google.protobuf.timestamp_pb2", "concurrent.futures"]
+VERSIONS = sorted({version for version, *_ in CASES.values()})
+
+
+def jobs(version: str, folder: Path) -> dict[str, dict[str, object]]:
+    """The programs of a release, or, without one, of this package: all of them."""
+    found: dict[str, dict[str, object]] = {}
+    for number, (name, (wanted, variables, program, *_)) in enumerate(CASES.items()):
+        if version in ("", wanted):
+            every = {**environment("127.0.0.1:1", 7001), **variables}
+            env = {key: value for key, value in every.items() if value and key != "PATH"}
+            gone = [key for key, value in every.items() if not value]
+            place = str(folder / (version or "here") / str(number))
+            found[name] = {"source": HEAD + program, "folder": place, "env": env, "without": gone}
+    return found
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Outcome]]:
+    """By release, the empty one being this package: how each program ended."""
+    folder = tmp_path_factory.mktemp("differences")
+
+    def side(version: str) -> dict[str, Outcome]:
+        python = published(version) if version else here
+        modules = BELOW if version else [*BELOW, "orca_python", "orca.processor.server"]
+        found = run_batch(python, modules, jobs(version, folder), clean_environment(python))
+        return {name: Outcome(*one) for name, one in found.items()}
+
+    sides = ["", *VERSIONS]
+    with ThreadPoolExecutor(len(sides)) as pool:
+        return dict(zip(sides, pool.map(side, sides), strict=True))
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_a_difference(name: str, tmp_path: Path) -> None:
-    version, variables, program, before, after = CASES[name]
-    every = {**environment("127.0.0.1:1", 7001), **variables}
-    env = {name: value for name, value in every.items() if value and name != "PATH"}
-    there = run_program(HEAD + program, tmp_path / "published", env=env, python=published(version))
+def test_a_difference(name: str, outcomes: dict[str, dict[str, Outcome]]) -> None:
+    version, _, _, before, after = CASES[name]
+    there, done = outcomes[version][name], outcomes[""][name]
     assert last_line(there.stdout) == before, there.stderr
-    done = run_program(HEAD + program, tmp_path / "here", env=env)
     assert last_line(done.stdout) == after, done.stderr
 
 

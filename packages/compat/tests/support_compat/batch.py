@@ -1,7 +1,8 @@
 """Many small programs in processes of their own, with one import of the package for all of them.
 
-A process imports the package once and forks for each program. The programs are given as JSON on standard input, by
-name: source, folder and environment. The answer is JSON on standard output, by name: exit status, output, log.
+A process imports the package once, warms it up, and forks for each program. The programs are given as JSON on
+standard input, by name: source, folder and environment. The answer is JSON on standard output, by name: exit status,
+output, log.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,12 @@ BATCH_TIMEOUT_S = 240
 
 
 def run_batch(
-    python: Path | str, modules: Iterable[str], jobs: Mapping[str, Mapping[str, Any]], env: Mapping[str, str]
+    python: Path | str,
+    modules: Iterable[str],
+    jobs: Mapping[str, Mapping[str, Any]],
+    env: Mapping[str, str],
+    *,
+    warm: str = "",
 ) -> dict[str, Any]:
     """Run the programs and return how each ended.
 
@@ -29,10 +36,11 @@ def run_batch(
         modules: What is imported before the programs are told apart.
         jobs: By name: ``source``, ``folder`` and ``env``.
         env: The environment of all.
+        warm: A program that is run before, for what is loaded at the first use; it must leave nothing behind.
     """
     done = subprocess.run(
         [str(python), __file__, *modules],
-        input=json.dumps(jobs),
+        input=json.dumps({"warm": warm, "jobs": jobs}),
         capture_output=True,
         text=True,
         env=dict(env),
@@ -53,9 +61,11 @@ def _child(job: dict[str, Any], output: int, log: int) -> None:
         os.environ.update(job["env"])
         for name in job.get("without", ()):
             os.environ.pop(name, None)
+        time.tzset()  # TZ is read at the start of a process
         os.chdir(job["folder"])
         sys.argv = ["program.py"]
-        exec(compile(job["source"], "program.py", "exec"), {"__name__": "__main__"})
+        # Not with this module's own `from __future__`.
+        exec(compile(job["source"], "program.py", "exec", dont_inherit=True), {"__name__": "__main__"})
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1
@@ -71,9 +81,11 @@ def _child(job: dict[str, Any], output: int, log: int) -> None:
 
 def main() -> None:
     """Import, then fork for each program."""
-    jobs = json.load(sys.stdin)
+    given = json.load(sys.stdin)
+    jobs = given["jobs"]
     for name in sys.argv[1:]:
         __import__(name)
+    exec(compile(given["warm"], "warm.py", "exec"), {})
     found = {}
     for name, job in jobs.items():
         folder = Path(job["folder"])

@@ -13,6 +13,17 @@ from programs import Outcome, clean_environment, run_program
 
 from published import published_python
 
+# What the first definition and the first event load, once for all programs.
+WARM = """
+from orca_runtime_python import OrcaMachine
+from orca_runtime_python.parser import parse_orca_md
+head = "# machine M\\n## context\\n| Field | Type | Default |\\n|---|---|---|\\n| n | int | 0 |\\n"
+rows = "| Source | Event | Guard | Target | Action |\\n|---|---|---|---|---|\\n| a | GO | less | b | _ |\\n"
+guards = "## guards\\n| Name | Expression |\\n|---|---|\\n| less | `ctx.n < 1` |\\n"
+text = head + "## events\\n- GO\\n## state a [initial]\\n## state b\\n" + guards + "## transitions\\n" + rows
+OrcaMachine(parse_orca_md(text))
+"""
+
 __all__ = ["HEAD", "published", "run_both"]
 
 HEAD = '''
@@ -56,7 +67,9 @@ def run_both(programs: Mapping[str, str], folder: Path) -> dict[str, tuple[Outco
             key: {"source": HEAD + program, "folder": str(folder / name / str(number)), "env": {}}
             for number, (key, program) in enumerate(programs.items())
         }
-        return run_batch(pythons[name], ["orca_runtime_python"], jobs, clean_environment(pythons[name]))
+        return run_batch(
+            pythons[name], ["orca_runtime_python"], jobs, clean_environment(pythons[name]), warm=WARM
+        )
 
     with ThreadPoolExecutor(2) as pool:
         there, here = pool.map(side, pythons)
