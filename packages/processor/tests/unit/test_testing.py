@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -160,7 +161,15 @@ def test_mistakes_are_told_before_anything_runs() -> None:
         Local(proc)
 
 
+def test_a_core_without_the_orchestrator_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    from orca.processor.testing import InProcessCore
+
+    monkeypatch.setitem(sys.modules, "orca.orchestrator.local", None)
+    with pytest.raises(errors.NotOffered, match="pip install orca-orchestrator"):
+        InProcessCore(build()[0])
+
+
 def test_the_names_of_the_plug_in() -> None:
-    assert {"orca_local", "orca_window"} <= set(dir(kit))
+    assert {"orca_local", "orca_window", "orca_core", "orca_recorded"} <= set(dir(kit))
     with pytest.raises(AttributeError):
         kit.nothing  # noqa: B018

@@ -13,15 +13,16 @@
 there: numbers are float32, structs are plain dicts, failures have the same details. Earlier runs of the same object
 are its history, from which look-backs are served. Windows can be recorded to a file and played back.
 
-With ``pytest_plugins = ["orca.processor.testing"]`` tests get the fixtures ``orca_window`` (makes windows) and
-``orca_local`` (makes a :class:`Local` of a processor).
+With ``pytest_plugins = ["orca.processor.testing"]`` tests get the fixtures ``orca_window`` (makes windows),
+``orca_local`` (makes a :class:`Local` of a processor), ``orca_core`` (makes a whole core in this process, closed at the
+test's end; needs orca-orchestrator) and ``orca_recorded`` (the windows of a recorded file beside the test).
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,10 +43,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from orca.processor._testing_core import InProcessCore
     from orca.processor.definition import Definition
     from orca.processor.processor import Processor
 
-__all__ = ["HISTORY_MAX", "Local", "LocalRun", "make_params", "make_window", "play", "record"]
+__all__ = [
+    "HISTORY_MAX",
+    "InProcessCore",
+    "Local",
+    "LocalRun",
+    "make_params",
+    "make_window",
+    "play",
+    "record",
+]
+
+_FIXTURES: Final = ("orca_window", "orca_local", "orca_core", "orca_recorded")
 
 HISTORY_MAX: Final = 10_000
 """Windows of history that a :class:`Local` keeps: enough for any test, and bounded for long replays."""
@@ -327,12 +340,30 @@ def _fixtures() -> dict[str, Any]:
         """Makes a Local of a processor."""
         return Local
 
-    return {"orca_window": orca_window, "orca_local": orca_local}
+    @pytest.fixture(name="orca_core")
+    def orca_core() -> Iterator[Callable[..., Any]]:
+        """Makes an in-process core of processors."""
+        from orca.processor._testing_core import InProcessCore  # noqa: PLC0415
+
+        with ExitStack() as opened:
+            yield lambda *processors, **options: opened.enter_context(InProcessCore(*processors, **options))
+
+    @pytest.fixture(name="orca_recorded")
+    def orca_recorded(request: Any) -> Callable[[str], list[Window]]:
+        """The windows of a file that was recorded, its path taken from the test's own folder."""
+        return lambda name: list(play(request.path.parent / name))
+
+    made = (orca_window, orca_local, orca_core, orca_recorded)
+    return dict(zip(_FIXTURES, made, strict=True))
 
 
 def __getattr__(name: str) -> Any:
+    if name == "InProcessCore":
+        from orca.processor._testing_core import InProcessCore  # noqa: PLC0415
+
+        return InProcessCore
     # pytest asks a plug-in for its names; ordinary users of this module need not have pytest.
-    if name in {"orca_window", "orca_local"}:
+    if name in _FIXTURES:
         found = _fixtures()
         if name in found:
             globals().update(found)
@@ -341,4 +372,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "orca_local", "orca_window"]
+    return [*__all__, *_FIXTURES]
