@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,11 +13,12 @@ if TYPE_CHECKING:
 PACKAGE: Final = Path(__file__).resolve().parent
 ROOT: Final = PACKAGE.parent.parent
 SOURCE: Final = PACKAGE / "src" / "orca" / "statemachine"
+GRAMMARS: Final = ("statemachine.lark", "cells.lark", "durations.lark")
 
 
-def grammar() -> str:
-    """The grammar that the program reads is a copy of the one in ``grammars/``."""
-    return (ROOT / "grammars" / "statemachine.lark").read_text(encoding="utf-8")
+def grammar(name: str) -> str:
+    """A grammar that the program reads is a copy of the one in ``grammars/``."""
+    return (ROOT / "grammars" / name).read_text(encoding="utf-8")
 
 
 def diagnostics() -> str:
@@ -41,7 +43,7 @@ def diagnostics() -> str:
 
 
 TARGETS: Final[dict[Path, Callable[[], str]]] = {
-    SOURCE / "grammars" / "statemachine.lark": grammar,
+    **{SOURCE / "grammars" / name: partial(grammar, name) for name in GRAMMARS},
     ROOT / "docs" / "reference" / "statemachine-diagnostics.md": diagnostics,
 }
 

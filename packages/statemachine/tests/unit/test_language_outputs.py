@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orca.statemachine._cells import BadCell, parse_cell, parse_domain, parse_output, split_values
+from orca.statemachine._cells import BadCell, parse_cell, parse_domain, parse_output
 from orca.statemachine.diagnostics import Diagnostic, Edit, Related, apply_edits, render, worst
 from orca.statemachine.loading import parse_orca
 from orca.statemachine.model import TypeRef, freeze, thaw
@@ -32,6 +32,12 @@ TIER = ConditionDef("tier", "enum", values=("gold", "silver"))
         (TOTAL, "5, 7", SetCell((5, 7))),
         (TOTAL, "!5", SetCell((5,), negated=True)),
         (ConditionDef("x", "decimal_range"), "-1.5..2", RangeCell(-1.5, 2.0)),
+        (ConditionDef("x", "int_range"), "-5--2", RangeCell(-5, -2)),
+        (ConditionDef("x", "int_range"), "-5", SetCell((-5,))),
+        (ConditionDef("x", "int_range"), "-5+", RangeCell(low=-5)),
+        (ConditionDef("s", "string"), "it's, a-b, -", SetCell(("it's", "a-b", "-"))),
+        (ConditionDef("s", "string"), "!a, !b", SetCell(("a", "!b"), negated=True)),
+        (ConditionDef("ok", "bool"), "!TRUE", SetCell((True,), negated=True)),
         (TIER, "gold", SetCell(("gold",))),
         (TIER, "!gold", SetCell(("gold",), negated=True)),
         (TIER, "gold,silver", SetCell(("gold", "silver"))),
@@ -53,6 +59,13 @@ def test_cells(condition: ConditionDef, text: str, expected: object) -> None:
         (TIER, "bronze", "not one of gold, silver"),
         (ConditionDef("ok", "bool"), "maybe", "not true or false"),
         (ConditionDef("s", "string"), '"open', "quote is not closed"),
+        (ConditionDef("s", "string"), "a,,b", "not a list of values"),
+        (ConditionDef("s", "string"), '"a" b', "those with commas or quotes stand in quotes"),
+        (TOTAL, "5,,7", "not a number, a list of numbers or a range"),
+        (TOTAL, "1..2..3", "not a number"),
+        (TOTAL, "1" * 31, "not a number"),
+        (TOTAL, "!", "not a number"),
+        (ConditionDef("ok", "bool"), "truely", "not true or false"),
     ],
 )
 def test_cells_that_cannot_be_read(condition: ConditionDef, text: str, message: str) -> None:
@@ -71,7 +84,17 @@ def test_domains_and_outputs() -> None:
     assert parse_output(OutputDef("a"), "-") is None
     with pytest.raises(BadCell, match="not one of x, y"):
         parse_output(OutputDef("a", "enum", values=("x", "y")), "z")
-    assert split_values("") == []
+    assert parse_domain("enum", 'gold, "a, b", silver') == (("gold", "a, b", "silver"), None, None)
+    with pytest.raises(BadCell, match="not a whole number"):
+        parse_output(OutputDef("a", "int"), "1.5")
+    with pytest.raises(BadCell, match="not true or false"):
+        parse_output(OutputDef("a", "bool"), "perhaps")
+
+
+@pytest.mark.parametrize("text", ["", " ", "-", "_", "*"])
+@pytest.mark.parametrize("condition", [TOTAL, TIER, ConditionDef("ok", "bool"), ConditionDef("s", "string")])
+def test_empty_cells_say_any_value_in_every_column(condition: ConditionDef, text: str) -> None:
+    assert parse_cell(condition, text) == AnyCell()
 
 
 def test_a_finding_as_a_compiler_shows_it() -> None:

@@ -1,63 +1,64 @@
-"""Cells of decision tables: what a cell says, and whether its column allows it.
-
-The texts are short and flat, so a few regular expressions are their whole grammar; each is anchored and has no
-nested repetition, so that it takes linear time.
-"""
+"""Cells of decision tables: what a cell says, and whether its column allows it."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orca.statemachine.tables import AnyCell, Cell, CellValue, ConditionDef, OutputDef, RangeCell, SetCell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["BadCell", "parse_cell", "parse_domain", "parse_output", "split_values"]
+__all__ = ["BadCell", "parse_cell", "parse_domain", "parse_output"]
 
-_N: Final = r"([-+]?\d{1,30}(?:\.\d{1,30})?)"
-_RANGE: Final = re.compile(rf"{_N}\s*(?:\.\.|-)\s*{_N}")
-_BOUND: Final = re.compile(rf"(>=|<=|>|<)\s*{_N}")
-_FROM: Final = re.compile(rf"{_N}\s*\+")
-_NUMBER: Final = re.compile(_N)
+_REMEMBERED_LENGTH: Final = 100
+"""Characters of a cell that is remembered: longer ones are rare, and would fill the memory."""
+_KINDS: Final = ("anything", "nothing", "between", "bound", "at_least")
 _BOOLEANS: Final = {"true": True, "yes": True, "false": False, "no": False}
+_RANGES: Final = frozenset({"int_range", "decimal_range"})
+_WHOLE: Final = frozenset({"int", "int_range"})
+_NUMBERS: Final = frozenset({*_WHOLE, "decimal", "decimal_range"})
 
 
 class BadCell(ValueError):  # noqa: N818 - never leaves the package
     """A cell cannot be read or holds what its column does not allow; the message says why."""
 
 
-def split_values(text: str) -> list[str]:
-    """The values of a comma list; values with commas stand in quotes.
+class _Said(NamedTuple):
+    """What the grammar makes of a cell: one of `_KINDS` or ``values``, and texts, quotes taken away."""
 
-    Example:
-        >>> split_values('gold, "a, b", silver')
-        ['gold', 'a, b', 'silver']
-    """
-    values: list[str] = []
-    current: list[str] = []
-    quote, quoted = "", False
-    for character in text:
-        if quote:
-            if character == quote:
-                quote = ""
-            else:
-                current.append(character)
-        elif character in "\"'" and not "".join(current).strip():
-            quote, quoted = character, True
-            current.clear()
-        elif character == ",":
-            values.append("".join(current) if quoted else "".join(current).strip())
-            current, quoted = [], False
-        elif not (quoted and character.isspace()):
-            current.append(character)
-    if quote:
-        raise BadCell("the quote is not closed")
-    last = "".join(current) if quoted else "".join(current).strip()
-    if last or quoted or values:
-        values.append(last)
-    return values
+    kind: str
+    texts: tuple[str, ...]
+    negated: bool = False
+
+
+def _read(text: str, start: str) -> _Said | None:
+    """What a text says by a rule of the grammar of cells; None for something else."""
+    # The same few short texts fill most tables, so they are remembered.
+    return remembered(text, start) if len(text) <= _REMEMBERED_LENGTH else _parsed(text, start)
+
+
+def _parsed(text: str, start: str) -> _Said | None:
+    from lark import Token, UnexpectedInput  # noqa: PLC0415 - only a parse needs it
+
+    from orca.statemachine._grammar import parse_cell_text  # noqa: PLC0415 - as above
+
+    try:
+        tree = parse_cell_text(text, start)
+    except UnexpectedInput:
+        return None
+    kinds = {tree.data, *(part.data for part in tree.find_pred(lambda part: part.data in _KINDS))}
+    tokens: list[Token] = list(tree.scan_values(lambda part: isinstance(part, Token)))
+    values = [token for token in tokens if token.type != "NOT"]
+    return _Said(
+        next((kind for kind in _KINDS if kind in kinds), "values"),
+        tuple(token[1:-1] if token.type == "QUOTED" else str(token) for token in values),
+        negated=len(values) < len(tokens),
+    )
+
+
+remembered: Final = lru_cache(maxsize=4096)(_parsed)
 
 
 def parse_domain(kind: str, text: str) -> tuple[tuple[str, ...], int | float | None, int | float | None]:
@@ -69,12 +70,16 @@ def parse_domain(kind: str, text: str) -> tuple[tuple[str, ...], int | float | N
     text = text.strip()
     if kind == "bool" or not text or text in {"-", "_"}:
         return (), None, None
-    if kind in {"int_range", "decimal_range"}:
-        cell = _parse_range(text, _number_of(kind))
-        if not isinstance(cell, RangeCell):
+    if kind in _RANGES:
+        said = _read(text, "number_values")
+        if said is None:
             raise BadCell(f"`{text}` is not a range; write `0..100`")
+        cell = _range(said, text, kind)
         return (), cell.low, cell.high
-    return tuple(split_values(text)), None, None
+    said = _read(text, "word_values")
+    if said is None:
+        raise _not_words(text)
+    return said.texts, None, None
 
 
 def parse_cell(condition: ConditionDef, text: str) -> Cell:
@@ -83,29 +88,35 @@ def parse_cell(condition: ConditionDef, text: str) -> Cell:
     Raises:
         BadCell: It cannot be read, or names a value that the condition does not have.
     """
-    text = text.strip()
-    if text in {"", "-", "_", "*"}:
+    text, kind = text.strip(), condition.type
+    start = {"bool": "truth_cell"}.get(kind, "number_cell" if kind in _RANGES else "word_cell")
+    said = _read(text, start)
+    if said is None:
+        if start == "number_cell":
+            raise BadCell(f"`{text}` is not a number, a list of numbers or a range")
+        raise BadCell(f"`{text}` is not true or false") if kind == "bool" else _not_words(text)
+    if said.kind == "anything":
         return AnyCell()
-    negated = text.startswith("!")
-    body = text[1:].strip() if negated else text
-    if condition.type in {"int_range", "decimal_range"}:
-        number = _number_of(condition.type)
-        found = _parse_range(body, number)
-        if found is not None:
-            if negated:
-                raise BadCell("a range cannot be negated; write the other ranges")
-            _check_range(condition, (found.low, found.high))
-            return found
-        numbers = tuple(_parse_number(item, number) for item in split_values(body))
-        _check_range(condition, numbers)
-        return SetCell(numbers, negated=negated)
-    values = split_values(body)
-    if condition.type == "bool":
-        return SetCell(tuple(_parse_bool(item) for item in values), negated=negated)
-    for item in values:
+    if kind == "bool":
+        return SetCell(tuple(_BOOLEANS[item.lower()] for item in said.texts), negated=said.negated)
+    if kind in _RANGES:
+        return _number_cell(condition, said, text)
+    for item in said.texts:
         if condition.values and item not in condition.values:
             raise BadCell(f"`{item}` is not one of {', '.join(condition.values)}")
-    return SetCell(tuple(values), negated=negated)
+    return SetCell(said.texts, negated=said.negated)
+
+
+def _number_cell(condition: ConditionDef, said: _Said, text: str) -> Cell:
+    if said.kind == "values":
+        numbers = tuple(_number(item, condition.type) for item in said.texts)
+        _check_range(condition, numbers)
+        return SetCell(numbers, negated=said.negated)
+    if said.negated:
+        raise BadCell("a range cannot be negated; write the other ranges")
+    found = _range(said, text, condition.type)
+    _check_range(condition, (found.low, found.high))
+    return found
 
 
 def parse_output(output: OutputDef, text: str) -> CellValue | None:
@@ -114,53 +125,54 @@ def parse_output(output: OutputDef, text: str) -> CellValue | None:
     Raises:
         BadCell: It does not fit the column.
     """
-    text = text.strip()
-    if text in {"", "-", "_"}:
+    text, kind = text.strip(), output.type
+    start = {"bool": "truth_output"}.get(kind, "number_output" if kind in _NUMBERS else "word_output")
+    said = _read(text, start)
+    if said is None:
+        if start == "number_output":
+            raise _not_number(text, kind)
+        raise BadCell(f"`{text}` is not true or false") if kind == "bool" else _not_words(text)
+    if said.kind == "nothing":
         return None
-    if output.type in {"bool", "boolean"}:
-        return _parse_bool(text)
-    if output.type in {"int", "integer", "int_range"}:
-        return _parse_number(text, int)
-    if output.type in {"decimal", "float", "number", "decimal_range"}:
-        return _parse_number(text, float)
-    values = split_values(text)
-    value = values[0] if len(values) == 1 else text
+    (value,) = said.texts
+    if kind == "bool":
+        return _BOOLEANS[value.lower()]
+    if kind in _NUMBERS:
+        return _number(value, kind)
     if output.values and value not in output.values:
         raise BadCell(f"`{value}` is not one of {', '.join(output.values)}")
     return value
 
 
-def _number_of(kind: str) -> Callable[[str], int | float]:
-    return int if kind == "int_range" else float
-
-
-def _parse_range(text: str, number: Callable[[str], int | float]) -> RangeCell | None:
-    if match := _RANGE.fullmatch(text):
-        low, high = _parse_number(match[1], number), _parse_number(match[2], number)
+def _range(said: _Said, text: str, kind: str) -> RangeCell:
+    numbers = [_number(item, kind) for item in said.texts if item[-1].isdigit()]
+    if said.kind == "between":
+        low, high = numbers
         if low > high:
-            raise BadCell(f"`{text}` is empty: {match[1]} is above {match[2]}")
+            raise BadCell(f"`{text}` is empty: {low} is above {high}")
         return RangeCell(low, high)
-    if match := _BOUND.fullmatch(text):
-        value = _parse_number(match[2], number)
-        if match[1][0] == ">":
-            return RangeCell(low=value, low_open=match[1] == ">")
-        return RangeCell(high=value, high_open=match[1] == "<")
-    if match := _FROM.fullmatch(text):
-        return RangeCell(low=_parse_number(match[1], number))
-    return None
+    if said.kind == "at_least":
+        return RangeCell(low=numbers[0])
+    sign = said.texts[0]
+    if sign[0] == ">":
+        return RangeCell(low=numbers[0], low_open=sign == ">")
+    return RangeCell(high=numbers[0], high_open=sign == "<")
 
 
-def _parse_number(text: str, number: Callable[[str], int | float]) -> int | float:
-    if not _NUMBER.fullmatch(text) or (number is int and "." in text):
-        raise BadCell(f"`{text}` is not {'a whole number' if number is int else 'a number'}")
-    return number(text)
+def _number(text: str, kind: str) -> int | float:
+    if kind in _WHOLE and "." in text:
+        raise _not_number(text, kind)
+    return int(text) if kind in _WHOLE else float(text)
 
 
-def _parse_bool(text: str) -> bool:
-    value = _BOOLEANS.get(text.lower())
-    if value is None:
-        raise BadCell(f"`{text}` is not true or false")
-    return value
+def _not_number(text: str, kind: str) -> BadCell:
+    return BadCell(f"`{text}` is not {'a whole number' if kind in _WHOLE else 'a number'}")
+
+
+def _not_words(text: str) -> BadCell:
+    if any(text.count(mark) % 2 for mark in "\"'"):
+        return BadCell(f"`{text}` cannot be read: the quote is not closed")
+    return BadCell(f"`{text}` is not a list of values; those with commas or quotes stand in quotes")
 
 
 def _check_range(condition: ConditionDef, bounds: Sequence[int | float | None]) -> None:

@@ -1,4 +1,4 @@
-"""The parser, built from the grammar at the first parse."""
+"""The parsers, each built from its grammar when it is first used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orca.statemachine.syntax import FRAGMENT, Fragment
 if TYPE_CHECKING:
     from lark import Lark
 
-__all__ = ["STARTS", "parse_fragment"]
+__all__ = ["CELL_STARTS", "STARTS", "parse_cell_text", "parse_duration_text", "parse_fragment"]
 
 STARTS: Final = (
     "file",
@@ -47,6 +47,25 @@ STARTS: Final = (
 """The rules that are parsed by themselves: rows, for recovery after an error, and cells of Markdown tables."""
 
 
+CELL_STARTS: Final = (
+    "number_cell",
+    "truth_cell",
+    "word_cell",
+    "number_output",
+    "truth_output",
+    "word_output",
+    "number_values",
+    "word_values",
+)
+"""The rules of the grammar of cells: one for each kind of column."""
+
+_OPTIONS: Final[Any] = {"parser": "lalr", "lexer": "contextual", "maybe_placeholders": False}
+
+
+def _text(name: str) -> str:
+    return (Path(__file__).parent / "grammars" / f"{name}.lark").read_text(encoding="utf-8")
+
+
 @lru_cache(maxsize=1)
 def grammar() -> Lark:
     """The LALR parser with its callbacks; it is immutable and serves every thread."""
@@ -54,15 +73,7 @@ def grammar() -> Lark:
 
     from orca.statemachine._builder import Builder  # noqa: PLC0415 - needs lark
 
-    text = (Path(__file__).parent / "grammars" / "statemachine.lark").read_text(encoding="utf-8")
-    return Lark(
-        text,
-        parser="lalr",
-        lexer="contextual",
-        start=list(STARTS),
-        maybe_placeholders=False,
-        transformer=Builder(),
-    )
+    return Lark(_text("statemachine"), start=list(STARTS), transformer=Builder(), **_OPTIONS)
 
 
 def parse_fragment(fragment: Fragment, start: str) -> Any:
@@ -76,3 +87,28 @@ def parse_fragment(fragment: Fragment, start: str) -> Any:
         return cast("Any", grammar()).parse(fragment.text, start=start)
     finally:
         FRAGMENT.reset(token)
+
+
+@lru_cache(maxsize=2)
+def _small(name: str, starts: tuple[str, ...]) -> Lark:
+    from lark import Lark  # noqa: PLC0415 - as above
+
+    return Lark(_text(name), start=list(starts), **_OPTIONS)
+
+
+def parse_cell_text(text: str, start: str) -> Any:
+    """The tree of a cell of a decision table, by one of the rules in `CELL_STARTS`.
+
+    Raises:
+        lark.UnexpectedInput: The text does not follow the rule.
+    """
+    return cast("Any", _small("cells", CELL_STARTS)).parse(text, start=start)
+
+
+def parse_duration_text(text: str) -> Any:
+    """The tree of a duration: a number, and its unit when there is one.
+
+    Raises:
+        lark.UnexpectedInput: It is something else.
+    """
+    return cast("Any", _small("durations", ("duration",))).parse(text)

@@ -230,7 +230,8 @@ def _word(value: str) -> str:
         and not set(value) & set("\"'`,!|\\\n\r\t")
         and value not in {"-", "_", "*"}
     )
-    if plain:
+    if plain or {'"', "'"} <= set(value):
+        # There is no mark for both kinds of quotes: such a value was read without any.
         return value
     mark = "'" if '"' in value else '"'
     return f"{mark}{value}{mark}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from orca.statemachine.model import FrozenValue, TypeRef
@@ -27,13 +27,12 @@ DURATION_UNITS: Final = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 8
 MAX_VALUE_DEPTH: Final = 32
 """Levels of types and defaults: printing and comparing descend once for each."""
 
-_DURATION: Final = re.compile(r"(\d{1,15})(?:\.(\d{1,6}))?[ \t]*([A-Za-z]*)")
-
 
 class BadValue(ValueError):  # noqa: N818 - never leaves the package
     """A value does not fit; the message says why."""
 
 
+@lru_cache(maxsize=1024)
 def duration_ms(text: str) -> tuple[int, bool]:
     """The milliseconds of a duration and whether its unit was missing.
 
@@ -44,17 +43,24 @@ def duration_ms(text: str) -> tuple[int, bool]:
         >>> duration_ms("1.5s"), duration_ms("500ms"), duration_ms("2")
         ((1500, False), (500, False), (2000, True))
     """
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise BadValue(f"`{text}` is not a duration; write a number and one of {', '.join(DURATION_UNITS)}")
-    whole, fraction, unit = match[1], match[2] or "", match[3] or "s"
+    from lark import UnexpectedInput  # noqa: PLC0415 - only a parse needs it
+
+    from orca.statemachine._grammar import parse_duration_text  # noqa: PLC0415 - as above
+
+    try:
+        number, *units = (str(token) for token in parse_duration_text(text.strip()).children)
+    except UnexpectedInput as error:
+        known = ", ".join(DURATION_UNITS)
+        raise BadValue(f"`{text}` is not a duration; write a number and one of {known}") from error
+    whole, _, fraction = number.partition(".")
+    unit = units[0] if units else "s"
     if unit not in DURATION_UNITS:
         raise BadValue(f"`{unit}` is not a unit of time; use one of {', '.join(DURATION_UNITS)}")
     scaled = int(whole + fraction) * DURATION_UNITS[unit]
     result, rest = divmod(scaled, 10 ** len(fraction))
     if rest:
         raise BadValue(f"`{text}` is not a whole number of milliseconds")
-    return result, not match[3]
+    return result, not units
 
 
 def format_duration(milliseconds: int) -> str:

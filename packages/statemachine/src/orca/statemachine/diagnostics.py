@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
     from orca.statemachine.span import SourceText, Span
 
-__all__ = ["Diagnostic", "Edit", "ParseError", "Related", "Severity", "apply_edits", "render", "worst"]
+__all__ = [
+    "Diagnostic",
+    "Edit",
+    "FlowStep",
+    "ParseError",
+    "Related",
+    "Severity",
+    "apply_edits",
+    "render",
+    "worst",
+]
 
 Severity: TypeAlias = Literal["error", "warning", "info"]
 
@@ -39,6 +49,21 @@ class Related:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowStep:
+    """A step of the run that shows a diagnostic.
+
+    Attributes:
+        message: What happens.
+        span: Where the machine is afterwards.
+        values: What is so afterwards, as text: ``configuration``, and values that were chosen.
+    """
+
+    message: str
+    span: Span | None = None
+    values: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
     """A finding.
 
@@ -53,6 +78,7 @@ class Diagnostic:
         related: Other places.
         notes: More lines for a person: values and runs that show the finding.
         data: The same for programs: ``witness``, ``trace``, ``machine``.
+        flow: The run that shows the finding, step by step, for those who walk through the source along it.
     """
 
     code: str
@@ -65,6 +91,7 @@ class Diagnostic:
     related: tuple[Related, ...] = ()
     notes: tuple[str, ...] = ()
     data: Mapping[str, object] = field(default_factory=dict[str, object], hash=False)
+    flow: tuple[FlowStep, ...] = ()
 
     def sort_key(self) -> tuple[int, int, str, str]:
         """Order of the source, then severity."""

@@ -81,7 +81,10 @@ def _output(row: RawColumn, report: Report) -> OutputDef:
     kind = _known_type(row, OUTPUT_TYPES, report)
     values: tuple[str, ...] = ()
     if kind in {"enum", "string"} and row.values is not None:
-        values, _, _ = parse_domain(kind, row.values.text)
+        try:
+            values, _, _ = parse_domain(kind, row.values.text)
+        except BadCell as error:
+            report.add("DT_UNKNOWN_ACTION_VALUE", str(error), row.values.whole())
     return OutputDef(row.name.text, kind, row.description, values, span=row.name.span)
 
 

@@ -1,16 +1,20 @@
 """Diagnostics as SARIF 2.1.0, which code hosts and editors show beside the lines.
 
-Source: OASIS, Static Analysis Results Interchange Format Version 2.1.0, sections 3.14, 3.27 and 3.30.
+Source: OASIS, Static Analysis Results Interchange Format Version 2.1.0, sections 3.14, 3.27, 3.30, and 3.36 to 3.38
+for the runs that show a finding.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from orca.statemachine import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orca.statemachine.diagnostics import Diagnostic
+    from orca.statemachine.diagnostics import Diagnostic, FlowStep
     from orca.statemachine.span import Span
 
 __all__ = ["to_sarif"]
@@ -28,7 +32,7 @@ def to_sarif(diagnostics: Sequence[Diagnostic], titles: Mapping[str, str]) -> di
     codes = list(dict.fromkeys(item.code for item in diagnostics))
     rules = [{"id": code, "shortDescription": {"text": titles.get(code, code)}} for code in codes]
     results = [_result(item, codes.index(item.code)) for item in diagnostics]
-    driver = {"name": "orca machine", "version": "0.1.0", "rules": rules}
+    driver = {"name": "orca machine", "version": __version__, "rules": rules}
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -58,15 +62,32 @@ def _result(item: Diagnostic, index: int) -> dict[str, object]:
             }
             for edit in item.edits
         ]
-        change = {"artifactLocation": {"uri": item.file}, "replacements": replacements}
+        change = {"artifactLocation": _artifact(item.file), "replacements": replacements}
         found["fixes"] = [
             {"description": {"text": item.suggestion or "mend it"}, "artifactChanges": [change]}
         ]
+    if item.flow:
+        steps = [_flow_location(item.file, step, place) for place, step in enumerate(item.flow)]
+        found["codeFlows"] = [{"message": {"text": "a shortest run"}, "threadFlows": [{"locations": steps}]}]
     return found
 
 
+def _flow_location(file: str, step: FlowStep, place: int) -> dict[str, object]:
+    return {
+        "location": {**_location(file, step.span), "message": {"text": step.message}},
+        "executionOrder": place,
+        "state": {name: {"text": value} for name, value in step.values.items()},
+    }
+
+
+def _artifact(file: str) -> dict[str, object]:
+    """A file as a reference by RFC 3986: relative ones stay relative, whatever characters they have."""
+    path = quote(file.replace("\\", "/"), safe="/")
+    return {"uri": f"file://{path}" if path.startswith("/") else path}
+
+
 def _location(file: str, span: Span | None) -> dict[str, object]:
-    physical: dict[str, object] = {"artifactLocation": {"uri": file}}
+    physical: dict[str, object] = {"artifactLocation": _artifact(file)}
     if span is not None:
         physical["region"] = {
             "startLine": span.line,

@@ -101,7 +101,11 @@ def _verified(result: LoadResult, budget: int, levels: Mapping[str, str]) -> Loa
 
     solver = solve_with_z3 if z3_is_there() else None
     report = verify_document(result.document, options=Options(budget, levels, solver))
-    found = [*result.diagnostics, *(diagnose(item, result.source.name) for item in report.findings)]
+    machines = {machine.name: machine for machine in result.document.machines}
+    found = [
+        *result.diagnostics,
+        *(diagnose(item, result.source.name, machines.get(item.machine)) for item in report.findings),
+    ]
     return replace(result, diagnostics=tuple(sorted(found, key=lambda item: item.sort_key())))
 
 
