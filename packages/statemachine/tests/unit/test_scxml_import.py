@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from orca.common.testing import FakeClock
-from orca.statemachine import EventBus, ParseError
+from orca.statemachine import EventBus, OrcaMachine, ParseError, parse_orca
 from orca.statemachine.engine import Compiled, Reference, SendLater, initial_snapshot, step
-from orca.statemachine.scxml import ScxmlError, load_scxml
+from orca.statemachine.outputs.scxml import to_scxml
+from orca.statemachine.scxml import ScxmlError, ScxmlMachine, load_scxml
 
 
 def document(body: str, **attributes: str) -> str:
@@ -126,6 +127,54 @@ def test_invoke() -> None:
     assert asyncio.run(main()) == "pass"
 
 
+PARENT = """
+machine Parent
+context { k: string = "v", left: int = 7, answer: int = 0 }
+state a [initial] {
+  invoke: Kid input: { given: ctx.k, n: ctx.left, minus: -2, word: "a < b & c", none: null, yes: true }
+    returns: { answer: made } failures: [broken]
+  on_done: -> fine
+  on_error: -> bad
+}
+state fine [final]
+state bad [final]
+"""
+KID = """
+machine Kid
+context { given: string?, n: int?, minus: int?, word: string?, none: int?, yes: bool?, made: int = 0 }
+state w [initial]
+state f [final]
+state broken [final]
+transitions { w + x -> f : make
+ w + y -> broken }
+returns { made: int }
+"""
+
+
+@pytest.mark.parametrize(("event", "state", "answer"), [("x", "fine", 42), ("y", "bad", 0)])
+def test_an_invocation_that_was_written_reads_back(event: str, state: str, answer: int) -> None:
+    first = parse_orca(PARENT)
+    back = load_scxml(to_scxml(first)).definition
+    ours, theirs = first.states[0].invoke, back.states[0].invoke
+    assert ours is not None
+    assert theirs == ours
+
+    async def main(chart: ScxmlMachine | None) -> tuple[str, dict, object]:
+        machine = OrcaMachine(first, EventBus()) if chart is None else chart.machine(event_bus=EventBus())
+        machine.register_machines({"Kid": parse_orca(KID)})
+        async with machine:
+            inside = machine.children["a"]
+            inside.register_action("make", lambda: {"made": 42})
+            given = {name: value for name, value in inside.context.items() if name != "made"}
+            await inside.send(event)
+            return str(machine.state), given, machine.context["answer"]
+
+    written = asyncio.run(main(None))
+    read = asyncio.run(main(load_scxml(to_scxml(first))))
+    given = {"given": "v", "n": 7, "minus": -2, "word": "a < b & c", "none": None, "yes": True}
+    assert written == read == (state, given, answer)
+
+
 def test_errors_are_events() -> None:
     text = document(
         """<datamodel><data id="n" expr="null"/></datamodel>
@@ -156,6 +205,10 @@ def test_errors_are_events() -> None:
         (document('<state id="a"><initial/><state id="b"/></state>'), "<initial>"),
         (document('<parallel id="p"><state id="a"/></parallel>'), "child 'a'"),
         (document('<state id="a"><invoke/></state>'), "<invoke>"),
+        (
+            document('<state id="a"><invoke src="K"><param name="n" expr="1 + 2"/></invoke></state>'),
+            "'n'.* no literal",
+        ),
         (document('<datamodel><data id="x" expr="new Date()"/></datamodel><state id="a"/>'), "literal"),
     ],
 )

@@ -17,6 +17,7 @@ from xml.etree import ElementTree as ET
 
 from orca.common.errors import OrcaError
 from orca.statemachine.engine import ActionResult, Compiled, Delayed, Handlers, Signal, compile_plan
+from orca.statemachine.expr import GuardFalse, GuardTrue, ValueRef, VariableRef
 from orca.statemachine.guards import compile_value
 from orca.statemachine.loading import parse_orca
 from orca.statemachine.model import (
@@ -38,7 +39,7 @@ from orca.statemachine.runtime.machine import OrcaMachine
 
 if TYPE_CHECKING:
     from orca.statemachine.engine import Plan
-    from orca.statemachine.expr import GuardExpression, ValueRef, VariableRef
+    from orca.statemachine.expr import GuardExpression
 
 __all__ = ["ScxmlError", "ScxmlMachine", "load_scxml"]
 
@@ -52,8 +53,9 @@ _NAMESPACE: Final = re.compile(r"^\{[^}]*\}")
 Block = Callable[[dict[str, object], Mapping[str, object]], ActionResult]
 
 
-ORCA_COND: Final = "{urn:orca:statemachine:1}cond"
-"""Where a document that was written from a machine keeps the guard as it was written."""
+ORCA: Final = "{urn:orca:statemachine:1}"
+"""The namespace in which a document that was written from a machine keeps what it was written from: guards and
+inputs of invoked machines in our own language, and what SCXML has no attribute for."""
 
 
 class ScxmlError(OrcaError, ValueError):
@@ -301,7 +303,7 @@ class _Reader:
                 raise ScxmlError(
                     f"a transition of {self.ids[element]!r} has several targets, which is not read here"
                 )
-            cond = transition.get(ORCA_COND) or transition.get("cond")
+            cond = transition.get(f"{ORCA}cond") or transition.get("cond")
             for event in self._events(transition):
                 self.rows.append(
                     Transition(
@@ -322,12 +324,33 @@ class _Reader:
             raise ScxmlError(
                 f"state {self.ids[element]!r} needs one <invoke> with the name of a machine as src"
             )
+        call = found[0]
         given: list[tuple[str, VariableRef | ValueRef]] = []
-        for param in found[0]:
-            source = param.get("expr") or param.get("location") or ""
-            given.append((param.get("name", ""), cast("VariableRef | ValueRef", self._expression(source))))
-        done = f"done.invoke.{found[0].get('id', '')}"
-        return InvokeDef(str(found[0].get("src")), tuple(given)), done if self._is_awaited(done) else ""
+        for param in call:
+            source = param.get(f"{ORCA}expr") or param.get("expr") or param.get("location") or ""
+            given.append((param.get("name", ""), self._input(source, param)))
+        done = f"done.invoke.{call.get('id', '')}"
+        made = InvokeDef(
+            call.get(f"{ORCA}machine") or str(call.get("src")),
+            tuple(given),
+            shots=int(shots) if (shots := call.get(f"{ORCA}shots", "")).isdigit() else None,
+            returns=tuple(
+                (name, value)
+                for name, _, value in (w.partition("=") for w in call.get(f"{ORCA}returns", "").split())
+            ),
+            failures=tuple(call.get(f"{ORCA}failures", "").split()),
+        )
+        return made, done if self._is_awaited(done) else ""
+
+    def _input(self, text: str, param: ET.Element) -> VariableRef | ValueRef:
+        found = self._expression(text)
+        if isinstance(found, GuardTrue | GuardFalse):
+            return ValueRef("boolean", isinstance(found, GuardTrue))
+        if not isinstance(found, VariableRef | ValueRef):
+            raise ScxmlError(
+                f"<param name={param.get('name')!r}> of <invoke>: {text!r} is no path and no literal"
+            )
+        return found
 
     def _donedata(self, element: ET.Element, path: str) -> None:
         for data in (child for child in element if _tag(child) == "donedata"):

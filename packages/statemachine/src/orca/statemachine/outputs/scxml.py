@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from orca.statemachine.expr import GuardExpression
+    from orca.statemachine.model import InvokeDef
 
 __all__ = ["ORCA_NAMESPACE", "SCXML_NAMESPACE", "to_scxml"]
 
@@ -186,19 +187,33 @@ class _Writer:
     def outcomes(self, element: ET.Element, item: StateDef) -> None:
         child = f"invoke.{_id(item.path)}"
         if item.invoke is not None:
-            call = ET.SubElement(
-                element, "invoke", {"id": child, "type": "scxml", "src": f"{item.invoke.machine}.scxml"}
-            )
-            for name, value in item.invoke.input:
-                ET.SubElement(
-                    call, "param", {"name": name, "expr": javascript(value, self.context, "_event.data")}
-                )
+            self.invoke(element, item.invoke, child)
         if item.on_done is not None:
             self.outcome(
-                element, f"done.{child}" if item.invoke else f"done.state.{_id(item.path)}", item.on_done
+                element,
+                f"done.invoke.{child}" if item.invoke else f"done.state.{_id(item.path)}",
+                item.on_done,
             )
         if item.on_error is not None:
             self.outcome(element, "error", item.on_error)
+
+    def invoke(self, element: ET.Element, call: InvokeDef, name: str) -> None:
+        """An invoked machine; what SCXML has no attribute for, and values as they were written, stand beside."""
+        found = ET.SubElement(
+            element,
+            "invoke",
+            {"id": name, "type": "scxml", "src": f"{call.machine}.scxml", "orca:machine": call.machine},
+        )
+        for key, text in (
+            ("shots", str(call.shots) if call.shots is not None else ""),
+            ("returns", " ".join(f"{field}={value}" for field, value in call.returns)),
+            ("failures", " ".join(call.failures)),
+        ):
+            if text:
+                found.set(f"orca:{key}", text)
+        for field, value in call.input:
+            written = {"expr": javascript(value, self.context, "_event.data"), "orca:expr": guard_text(value)}
+            ET.SubElement(found, "param", {"name": field, **written})
 
 
 def to_scxml(machine: MachineDef) -> str:
