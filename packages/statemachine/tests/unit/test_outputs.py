@@ -315,7 +315,8 @@ def test_xstate_config_says_everything() -> None:
     first, second, _ = remembering().states
     own = replace(second, parallel=replace(second.parallel, sync="custom"))
     custom = replace(remembering(), states=(first, own))
-    assert to_xstate(remembering())["states"]["p"]["states"]["one"]["onDone"]["target"] == "#Remembering.c.h"
+    ends = to_xstate(remembering())["states"]["p"]["on"]
+    assert ends["xstate.done.state.Remembering.p.one"] == [{"target": "#Remembering.c.h", "reenter": True}]
     assert '"custom.p": () => false' in to_xstate_module(custom)
     history = to_xstate(remembering())["states"]["c"]["states"]
     assert history["d"] == {

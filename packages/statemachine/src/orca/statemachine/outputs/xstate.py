@@ -1,8 +1,8 @@
 """Machines for XState v5: the configuration as JSON values, and a JavaScript module that runs by itself.
 
 What XState has no word for stands in ``meta`` of the state: ignored events and ``on_error`` of actions. A parallel
-state that is done with ``any-final`` or by a ``custom`` rule has the outcome in ``onDone`` of each of its regions;
-a custom rule is a guard that ``provide`` gives a body.
+state that is done with ``any-final`` or by a ``custom`` rule takes its outcome on the end of each of its regions; a
+custom rule is a guard that ``provide`` gives a body.
 """
 
 from __future__ import annotations
@@ -62,10 +62,13 @@ class _Exporter:
             found["actions"] = [row.action]
         return found
 
-    @staticmethod
-    def _stays_inside(row: Transition) -> bool:
-        """Whether its source is not left: the whole machine never is, a state only by an internal transition."""
-        return row.source == ANY_STATE or (row.internal and str(row.target).startswith(row.source + "."))
+    def _stays_inside(self, row: Transition) -> bool:
+        """Whether its source is not left: the whole machine never is, a compound state by an internal transition."""
+        if row.source == ANY_STATE:
+            return True
+        source = self.machine.find(row.source)
+        is_parallel = isinstance(source, StateDef) and source.parallel is not None
+        return row.internal and not is_parallel and str(row.target).startswith(row.source + ".")
 
     def outcome(self, outcome: OutcomeRef) -> Config:
         if outcome.kind == "state":
@@ -118,7 +121,7 @@ class _Exporter:
             self.invoke(item, found)
         elif item.on_error is not None:
             meta["on_error"] = {item.on_error.kind: item.on_error.name}
-        if item.on_done is not None and item.invoke is None:
+        if item.on_done is not None and (item.invoke is None or item.states or item.parallel is not None):
             self.done(item, item.on_done, found)
         if meta:
             found["meta"] = meta
@@ -133,8 +136,10 @@ class _Exporter:
         if item.parallel.sync == "custom":
             end["guard"] = f"custom.{item.path}"
             self.custom.append(f"custom.{item.path}")
-        for region in cast("dict[str, Config]", found["states"]).values():
-            region["onDone"] = end
+        # What a region's own `onDone` says would only leave that region.
+        on = cast("dict[str, list[Config]]", found.setdefault("on", {}))
+        for region in item.parallel.regions:
+            on.setdefault(f"xstate.done.state.{_id(self.machine, region.path)}", []).append(end)
 
     def invoke(self, item: StateDef, found: Config) -> None:
         assert item.invoke is not None
