@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from orca.statemachine import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,17 +21,20 @@ __all__ = ["to_sarif"]
 _LEVELS: Final = {"error": "error", "warning": "warning", "info": "note"}
 
 
-def to_sarif(diagnostics: Sequence[Diagnostic], titles: Mapping[str, str]) -> dict[str, object]:
+def to_sarif(
+    diagnostics: Sequence[Diagnostic], titles: Mapping[str, str], *, version: str
+) -> dict[str, object]:
     """A SARIF log with one run.
 
     Args:
         diagnostics: The findings.
         titles: What each code means, in a few words.
+        version: The version of this package.
     """
     codes = list(dict.fromkeys(item.code for item in diagnostics))
     rules = [{"id": code, "shortDescription": {"text": titles.get(code, code)}} for code in codes]
     results = [_result(item, codes.index(item.code)) for item in diagnostics]
-    driver = {"name": "orca machine", "version": __version__, "rules": rules}
+    driver = {"name": "orca machine", "version": version, "rules": rules}
     return {
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",

@@ -54,10 +54,12 @@ def check(
         results = [_verified(result, budget, levels) for result in results]
     findings = [finding for result in results for finding in result.diagnostics]
     if as_sarif:
+        from orca.statemachine import __version__  # noqa: PLC0415
         from orca.statemachine.catalogue import entries  # noqa: PLC0415
         from orca.statemachine.sarif import to_sarif  # noqa: PLC0415
 
-        print_json(to_sarif(findings, {code: entry.title for code, entry in entries().items()}))
+        titles = {code: entry.title for code, entry in entries().items()}
+        print_json(to_sarif(findings, titles, version=__version__))
     elif as_json:
         print_json({"files": len(results), "diagnostics": [finding.to_json() for finding in findings]})
     else:
