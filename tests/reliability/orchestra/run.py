@@ -176,7 +176,8 @@ def c2_kills(size: str, rng: random.Random, folder: Path) -> Facts:
             child = subprocess.Popen(command, env=env, stdout=subprocess.PIPE)
             assert child.stdout is not None
             head = child.stdout.readline()
-            time.sleep(rng.uniform(0.0, 0.15))
+            # At the beginning, where everything loads, and in the middle of steady reporting.
+            time.sleep(rng.uniform(0.0, 0.15) if kill % 2 else rng.uniform(0.3, 1.0))
             child.kill()
             tail = child.stdout.read()
             child.stdout.close()

@@ -38,6 +38,8 @@ _USER_AGENT = b"orca-orchestra/0.1.0"
 _PRELOADED = (email.utils, encodings.idna)
 """A Retry-After with a date needs the one, the first connection the other; loaded with this module, where no fork can
 come in between: a child that inherits them half imported could never connect."""
+_PIECE_BYTES = 65_536
+"""Beyond this a request is sent while it is still being written."""
 _POOLS_MAX = 16
 """Addresses that one process talks to: one as a rule; the bound keeps a bug from opening sockets for ever."""
 
@@ -76,17 +78,31 @@ class Deadline(threading.local):
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection whose every wait ends at the deadline."""
+    """A connection whose every wait ends at the deadline.
+
+    A request's head and body go out in one piece: two pieces wake the server twice.
+    """
 
     def __init__(self, inner: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._inner = inner
         self._deadline = deadline
+        self._unsent: list[bytes] = []
+        self._unsent_bytes = 0
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        self._send(timeout)
         return self._inner.read(max_bytes, self._deadline.cut(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, self._deadline.cut(timeout))
+        self._unsent.append(buffer)
+        self._unsent_bytes += len(buffer)
+        if self._unsent_bytes >= _PIECE_BYTES:
+            self._send(timeout)
+
+    def _send(self, timeout: float | None) -> None:
+        if self._unsent_bytes:
+            pieces, self._unsent, self._unsent_bytes = self._unsent, [], 0
+            self._inner.write(b"".join(pieces), self._deadline.cut(timeout))
 
     def close(self) -> None:
         self._inner.close()
@@ -94,6 +110,7 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
+        self._send(timeout)
         inner = self._inner.start_tls(ssl_context, server_hostname, self._deadline.cut(timeout))
         return _Stream(inner, self._deadline)
 
