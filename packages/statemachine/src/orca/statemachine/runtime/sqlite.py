@@ -62,8 +62,8 @@ INSERT OR REPLACE INTO orca_journal (run_id, sequence, entry)
 SELECT run_id, sequence, entry FROM orca_recent ORDER BY run_id, sequence, number
 """
 _JOURNAL: Final = """
-SELECT sequence, entry FROM orca_journal WHERE run_id = ?1
-UNION ALL SELECT sequence, entry FROM orca_recent WHERE run_id = ?1
+SELECT sequence, entry FROM orca_journal WHERE run_id = ?
+UNION ALL SELECT sequence, entry FROM orca_recent WHERE run_id = ?
 ORDER BY sequence
 """
 
@@ -361,7 +361,7 @@ class SQLiteStore:
 
     def journal(self, run_id: str) -> list[dict[str, Any]]:
         """What happened in a run, in order: each entry with its ``sequence``."""
-        rows = self._rows(_JOURNAL, check_run_id(run_id))
+        rows = self._rows(_JOURNAL, check_run_id(run_id), run_id)
         return [{"sequence": number, **cast("dict[str, Any]", json.loads(entry))} for number, entry in rows]
 
     def close(self) -> None:
