@@ -21,10 +21,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
-import sniffio
-
 from orca.common.errors import OrcaError, UsageError
 from orca.statemachine.runtime.persistence import check_run_id, decode, dumps, encode
+from orca.statemachine.runtime.timers import asyncio_loop
 from orca.statemachine.runtime.types import ConcurrentUpdateError
 
 if TYPE_CHECKING:
@@ -212,10 +211,11 @@ class SQLiteStore:
         await self._commit(_Job(run_id, sequence, machine, text, entry))
 
     async def _commit(self, job: _Job) -> None:
-        if sniffio.current_async_library() != "asyncio":
+        loop = asyncio_loop()
+        if loop is None:
             await self._commit_trio(job)
         else:
-            loop = job.loop = asyncio.get_running_loop()
+            job.loop = loop
             job.waiting = loop.create_future()
             self._submit(job)
             try:

@@ -21,7 +21,7 @@ from orca.common.clock import Clock, SystemClock
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-__all__ = ["SYSTEM_CLOCK", "Timer", "Timers", "spawn", "task_id", "timers_for"]
+__all__ = ["SYSTEM_CLOCK", "Timer", "Timers", "asyncio_loop", "spawn", "task_id", "timers_for"]
 
 log = logging.getLogger(__name__)
 
@@ -166,11 +166,22 @@ def timers_for(clock: Clock) -> Timers:
     return found
 
 
+def asyncio_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop of the running asyncio task; None under trio, also where that is a guest of an asyncio loop."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    return None if asyncio.current_task(loop) is None else loop
+
+
 def task_id() -> int:
     """What tells the running task from all others that exist; anyio's own answer costs five times as much."""
-    if sniffio.current_async_library() == "asyncio":
-        return id(asyncio.current_task())
-    return anyio.get_current_task().id
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return anyio.get_current_task().id if task is None else id(task)
 
 
 _tasks: set[asyncio.Task[None]] = set()
