@@ -446,12 +446,13 @@ def test_run_ids_cannot_leave_the_folder(tmp_path, run_id: str) -> None:
 async def test_no_resume_into_a_state_that_is_not_there() -> None:
     async with Harness(chart({"a*": {}}, [])) as harness:
         snapshot = harness.machine.snapshot()
-    other = OrcaMachine(chart({"b*": {}}, []), EventBus())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with pytest.raises(SnapshotError, match="'a'"):
-            await other.resume(snapshot)
-    assert not other.is_active
+    for policy, message in (("warn", "'a'"), (None, "another definition")):
+        other = OrcaMachine(chart({"b*": {}}, []), EventBus(), on_mismatch=policy)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(SnapshotError, match=message):
+                await other.resume(snapshot)
+        assert not other.is_active
 
 
 async def test_state_changed_is_published() -> None:
