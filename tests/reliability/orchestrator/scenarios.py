@@ -18,6 +18,7 @@ import harness
 from harness import CoreProcess, Emitter, clean, expected, five_nodes, inspect, settled, window
 from limits import a7_disk_full, a10_malformed, a11_beyond_limits
 from running import until
+from shared_store import a15_replicas_killed
 from worker import Worker, chain
 
 from fault_proxy import FaultProxy
@@ -360,5 +361,6 @@ SCENARIOS: dict[str, tuple[Any, dict[str, int], dict[str, int]]] = {
     "A-11": (a11_beyond_limits, {"windows": 1, "kills": 0}, {"windows": 20, "kills": 0}),
     "A-9": (a9_backlog, {"windows": 10_000, "kills": 0}, {"windows": 100_000, "kills": 0}),
     "A-13": (a13_crowd, {"windows": 0, "kills": 0}, {"windows": 0, "kills": 0}),
+    "A-15": (a15_replicas_killed, {"windows": 500, "kills": 8}, {"windows": 10_000, "kills": 100}),
 }
 assert expected(3)["E"] == 30.0

@@ -22,6 +22,7 @@ SIZES = {
     "A-11": {"windows": 1, "kills": 0},
     "A-9": {"windows": 3_000, "kills": 0},
     "A-13": {"windows": 0, "kills": 0},
+    "A-15": {"windows": 200, "kills": 4},
 }
 
 

