@@ -82,7 +82,7 @@ async def _faults(
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
             await killer.close()
-        if number % 6 == 3:
+        if number % 6 == 2:
             await asyncio.to_thread(databases.control, server, "restart")
             done["server_crashes"] += 1
     return done
