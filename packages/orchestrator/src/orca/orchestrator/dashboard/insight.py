@@ -151,9 +151,9 @@ async def failures(site: Site, request: Request) -> Response:
     groups: dict[tuple[str, ...], dict[str, Any]] = {}
     rows = await site.fetch(_FAILURES, (FAILURES_MAX,))
     for row in rows:
-        error = _error(row)
-        place = f"{error.get('file', '')}:{_line(error)}" if error.get("file") else ""
-        key = (row["name"], row["version"], str(error.get("type", "")), place)
+        error = shown.error_of(row["error"])
+        place = f"{error['file']}:{error['line']}" if error["file"] else ""
+        key = (row["name"], row["version"], str(error["type"]), place)
         group = groups.setdefault(
             key,
             {
@@ -184,26 +184,13 @@ def _given(value: Any) -> str:
 
 def _command(row: Mapping[str, Any], error: Mapping[str, Any]) -> str:
     """The command that runs the same body on the same window in a terminal, with a debugger at hand."""
-    words = ["orca", "run", str(error.get("file") or "processor.py")]
+    words = ["orca", "run", str(error["file"] or "processor.py")]
     words += ["--window", row["type_name"], "--window-version", row["type_version"]]
     for option, moment in (("--from", row["time_from"]), ("--to", row["time_to"])):
         words += [option, shown.local_input(moment).replace(" ", "T") + "Z"]
     for key, value in json.loads(row["metadata"] or "{}").items():
         words += ["--meta", f"{key}={_given(value)}"]
     return shlex.join([*words, "--only", row["name"]])
-
-
-def _error(row: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        value: Any = json.loads(row["error"] or "{}")
-    except ValueError:
-        value = {}
-    return value if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownVariableType]
-
-
-def _line(error: Mapping[str, Any]) -> str:
-    line = error.get("line", "")
-    return str(int(line)) if isinstance(line, float) else str(line)
 
 
 async def processors(site: Site, request: Request) -> Response:

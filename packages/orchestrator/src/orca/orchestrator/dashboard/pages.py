@@ -240,7 +240,8 @@ async def run(site: Site, request: Request) -> Response:
         lines=lines,
         length_ns=length_ns,
         errors={
-            f"{one.algorithm.name} {one.algorithm.version}": _error(one.error) for one in detail.executions
+            f"{one.algorithm.name} {one.algorithm.version}": shown.error_of(one.error)
+            for one in detail.executions
         },
         values=await _values(site, row["window_id"]),
         siblings=siblings,
@@ -260,17 +261,6 @@ def _running(site: Site, run_id: int) -> dict[str, int]:
                         ref = call.active.info.plan.nodes[node].ref
                         found[f"{ref.name} {ref.version}"] = call.sent_ns
     return found
-
-
-def _error(text: str) -> dict[str, Any]:
-    """What a failure says of itself, read back."""
-    if not text:
-        return {}
-    try:
-        value: object = json.loads(text)
-    except ValueError:
-        return {"message": text}
-    return value if isinstance(value, dict) else {"message": text}  # pyright: ignore[reportUnknownVariableType]
 
 
 async def _values(site: Site, window_id: int) -> dict[str, str]:

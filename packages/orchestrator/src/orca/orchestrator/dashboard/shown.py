@@ -15,6 +15,7 @@ __all__ = [
     "ago",
     "clock",
     "duration",
+    "error_of",
     "local_input",
     "metadata_of",
     "percentile",
@@ -27,6 +28,7 @@ __all__ = [
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _YEAR = 365.25 * _DAY
+_ERROR_PARTS = ("type", "message", "file", "line", "function", "source", "stack_trace")
 
 
 def _moment(ns: int) -> datetime:
@@ -193,6 +195,25 @@ def metadata_of(text: str) -> list[tuple[str, str]]:
     if not isinstance(value, dict):
         return []
     return [(str(key), _plain(item)) for key, item in cast("dict[str, Any]", value).items()]
+
+
+def error_of(text: str) -> dict[str, Any]:
+    """What a failure says of itself, every part there, empty where it says nothing.
+
+    Example:
+        >>> found = error_of('{"type": "KeyError", "line": 27.0, "other": 1}')
+        >>> found["type"], found["line"], found["file"], error_of("no JSON")["message"]
+        ('KeyError', 27, '', 'no JSON')
+    """
+    try:
+        value: object = json.loads(text or "{}")
+    except ValueError:
+        value = {"message": text}
+    said = cast("dict[str, Any]", value) if isinstance(value, dict) else {"message": text}
+    found: dict[str, Any] = {part: said.get(part) or "" for part in _ERROR_PARTS}
+    if isinstance(found["line"], float):
+        found["line"] = int(found["line"])
+    return found
 
 
 def values_of(text: str) -> list[tuple[str, str]]:

@@ -146,7 +146,7 @@
     }
     function zoom(to) {
       const [x, y] = [box.scrollLeft + box.clientWidth / 2, box.scrollTop + box.clientHeight / 2].map((at) => at / scale);
-      scale = Math.min(2, Math.max(0.05, to));
+      scale = Math.min(2, Math.max(0.01, to));
       apply();
       box.scrollTo(x * scale - box.clientWidth / 2, y * scale - box.clientHeight / 2);
     }
