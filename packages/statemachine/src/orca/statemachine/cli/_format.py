@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads it
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
+
+if TYPE_CHECKING:
+    from orca.statemachine.cli._inputs import Input
 
 __all__ = ["add"]
 
@@ -58,28 +61,32 @@ def fmt(
 
 
 def convert(
-    path: Annotated[Path | None, typer.Argument(help="A file, or - for standard input.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Files, folders, or - for standard input.")
+    ] = None,
     *,
     to: Annotated[str, typer.Option("--to", help="brace or markdown; the other one when left out.")] = "",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file to write.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write, or a folder.")
+    ] = None,
 ) -> int:
-    """Write a definition in the other notation.
+    """Write definitions in the other notation. Several files go into an existing folder.
 
-    Exit codes: 0 done, 1 the text has errors, 2 wrong usage.
+    Exit codes: 0 done, 1 a text has errors, 2 wrong usage.
     """
     from orca.common.errors import UsageError  # noqa: PLC0415
-    from orca.statemachine.cli._inputs import one_input  # noqa: PLC0415
-    from orca.statemachine.formatting import convert_text  # noqa: PLC0415
-    from orca.statemachine.loading import notation_of  # noqa: PLC0415
+    from orca.statemachine.cli._inputs import write_each  # noqa: PLC0415
 
-    item = one_input(path)
     if to not in {"", "brace", "markdown"}:
         raise UsageError(f"`{to}` is not a notation", hint="--to brace or --to markdown")
-    other = "brace" if (item.notation or notation_of(item.text)) == "markdown" else "markdown"
-    target = cast("Literal['brace', 'markdown']", cast("Any", to or other))
-    text = convert_text(item.text, item.name, to=target, notation=item.notation)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.write_bytes(text.encode("utf-8"))
-    return 0
+
+    def make(item: Input) -> tuple[str, str]:
+        from orca.statemachine.formatting import convert_text  # noqa: PLC0415
+        from orca.statemachine.loading import notation_of  # noqa: PLC0415
+
+        other = "brace" if (item.notation or notation_of(item.text)) == "markdown" else "markdown"
+        target = cast("Literal['brace', 'markdown']", cast("Any", to or other))
+        text = convert_text(item.text, item.name, to=target, notation=item.notation)
+        return text, ".orca" if target == "brace" else ".orca.md"
+
+    return write_each(paths, output, make)

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orca.common.errors import OrcaError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from orca.statemachine.diagnostics import Diagnostic
     from orca.statemachine.loading import LoadResult, Notation
     from orca.statemachine.model import MachineDef
 
-__all__ = ["Input", "find_files", "one_input", "one_machine", "print_findings", "read_inputs", "summary"]
+__all__ = [
+    "Input",
+    "find_files",
+    "machine_of",
+    "one_machine",
+    "print_findings",
+    "read_inputs",
+    "summary",
+    "write_each",
+]
 
 SUFFIXES: Final = (".orca", ".orca.md")
 MAX_FILE_SIZE: Final = 16_000_000
@@ -109,35 +118,110 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def one_input(path: Path | None) -> Input:
-    """The text of a file, or of standard input.
+def write_each(
+    paths: Sequence[Path] | None, output: Path | None, make: Callable[[Input], tuple[str, str] | None]
+) -> int:
+    """Make a text from every input: one goes to ``output`` or standard output, several into the folder ``output``.
+
+    Args:
+        paths: Files and folders; standard input when there are none.
+        output: The file for the text of one input, or an existing folder, which keeps the folders of the inputs.
+        make: Gives the text and the ending of its file; None for an input that has nothing of the kind.
+
+    Returns:
+        The exit code: 1 when one of several inputs has errors, which are printed, and the others were written.
 
     Raises:
-        UsageError: There is no such file, or a folder holds none.
+        ParseError: The only input has errors.
+        UsageError: A path does not exist, or several texts have no folder to go to.
     """
-    found = next(read_inputs([path] if path is not None else None), None)
-    if found is None:
-        raise UsageError(f"there is no .orca or .orca.md file in {path}")
+    from orca.statemachine.diagnostics import ParseError  # noqa: PLC0415
+    from orca.statemachine.loading import load  # noqa: PLC0415
+
+    inputs = list(read_inputs(paths))
+    if not inputs:
+        raise UsageError(f"there is no .orca or .orca.md file in {', '.join(map(str, paths or ()))}")
+    folder = output if output is not None and output.is_dir() else None
+    if len(inputs) > 1 and folder is None:
+        raise UsageError(f"{len(inputs)} files need a folder to go to", hint="-o FOLDER, which exists")
+    code = 0
+    for item in inputs:
+        try:
+            made = make(item)
+        except ParseError as error:
+            if len(inputs) == 1:
+                raise
+            code = 1
+            result = load(item.text, item.name, notation=item.notation)
+            print_findings(result, [each for each in error.diagnostics if each.severity == "error"])
+            continue
+        if made is None:
+            sys.stderr.write(f"{item.name} has nothing of the kind\n")
+            continue
+        text = made[0] if made[0].endswith("\n") else f"{made[0]}\n"
+        if output is None:
+            sys.stdout.write(text)
+            continue
+        target = output if folder is None else folder / _below(item, paths or (), made[1])
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text.encode("utf-8"))
+    return code
+
+
+def _below(item: Input, paths: Sequence[Path], ending: str) -> Path:
+    """Where a text goes inside of a folder: as its source lies in the folder that was given."""
+    if item.path is None:
+        return Path(f"stdin{ending}")
+    root = next(
+        (path for path in paths if path.is_dir() and item.path.is_relative_to(path)), item.path.parent
+    )
+    place = item.path.relative_to(root)
+    stem = place.name.removesuffix(".md").removesuffix(".orca")
+    return place.with_name(f"{stem}{ending}")
+
+
+def machine_of(item: Input, name: str | None, *, may_lack: bool) -> MachineDef | None:
+    """The machine of one input, by name or the first one; None when it ``may_lack`` it.
+
+    Raises:
+        ParseError: The text has errors.
+        UsageError: There is no such machine, and it may not lack.
+    """
+    from orca.statemachine.loading import parse_document  # noqa: PLC0415
+
+    machines = parse_document(item.text, item.name, notation=item.notation).machines
+    found = next((machine for machine in machines if name in {None, machine.name}), None)
+    if found is None and not may_lack:
+        names = ", ".join(machine.name for machine in machines) or "none"
+        raise UsageError(f"there is no machine `{name or ''}` in {item.name}", hint=f"it has {names}")
     return found
 
 
 def one_machine(path: Path | None, name: str | None = None) -> MachineDef:
-    """The machine of a file or of standard input, by name or the first one.
+    """The machine of a file, a folder or standard input: by name, or the first one of the only file.
 
     Raises:
         ParseError: The text has errors.
-        UsageError: There is no such file or machine.
+        UsageError: There is no such file or machine, or a folder has several files and no name was given.
     """
     from orca.statemachine.loading import parse_document  # noqa: PLC0415
 
-    item = one_input(path)
-    document = parse_document(item.text, item.name, notation=item.notation)
-    names = ", ".join(machine.name for machine in document.machines)
-    if not document.machines:
-        raise UsageError(f"there is no machine in {item.name}")
-    if name is None:
-        return document.machines[0]
-    found = document.machine(name)
-    if found is None:
-        raise UsageError(f"there is no machine `{name}` in {item.name}", hint=f"it has {names}")
-    return found
+    inputs = list(read_inputs([path] if path is not None else None))
+    where = str(path) if path is not None and path.is_dir() else ", ".join(item.name for item in inputs)
+    found = {
+        machine.name: machine
+        for item in inputs
+        for machine in parse_document(item.text, item.name, notation=item.notation).machines
+    }
+    names = ", ".join(found)
+    if not inputs:
+        raise UsageError(f"there is no .orca or .orca.md file in {path}")
+    if not found:
+        raise UsageError(f"there is no machine in {where}")
+    if name is None and len(inputs) > 1:
+        raise UsageError(
+            f"{where} has {len(inputs)} files: say which machine", hint=f"-m {' | '.join(found)}"
+        )
+    if name is not None and name not in found:
+        raise UsageError(f"there is no machine `{name}` in {where}", hint=f"it has {names}")
+    return next(iter(found.values())) if name is None else found[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
@@ -11,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from orca.statemachine.cli._inputs import Input
     from orca.statemachine.model import Document, MachineDef
     from orca.statemachine.tables import DecisionTableDef
 
@@ -29,7 +29,9 @@ def add(app: typer.Typer) -> None:
 
 
 def render(
-    path: Annotated[Path | None, typer.Argument(help="A file, or - for standard input.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Files, folders, or - for standard input.")
+    ] = None,
     *,
     to: Annotated[
         str, typer.Option("--to", "-t", help=f"One of {', '.join((*FORMATS, *TABLE_FORMATS))}.")
@@ -42,42 +44,47 @@ def render(
         typer.Option("--table", help="Which decision table; all, for python, typescript and json."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The file to write; its ending tells the format.")
+        Path | None,
+        typer.Option("--output", "-o", help="The file to write, whose ending tells the format, or a folder."),
     ] = None,
     active: Annotated[
         list[str] | None, typer.Option("--active", help="A state to highlight, by path; repeatable.")
     ] = None,
     direction: Annotated[str, typer.Option("--direction", help="down or right, for svg.")] = "down",
 ) -> int:
-    """Draw a machine, or write it for another engine, or decision tables for another program.
+    """Draw machines, or write them for another engine, or decision tables for another program.
+
+    Several files go into an existing folder.
 
     Exit codes: 0 done, 1 the text has errors, 2 wrong usage.
     """
     from orca.common.errors import UsageError  # noqa: PLC0415
-    from orca.statemachine.cli._inputs import one_input  # noqa: PLC0415
-    from orca.statemachine.loading import parse_document  # noqa: PLC0415
+    from orca.statemachine.cli._inputs import write_each  # noqa: PLC0415
 
-    item = one_input(path)
-    document = parse_document(item.text, item.name, notation=item.notation)
-    wanted = to or _format_of(output, document)
-    if wanted not in {*FORMATS, *TABLE_FORMATS}:
-        hint = f"--to {' | '.join((*FORMATS, *TABLE_FORMATS))}"
-        raise UsageError(f"`{wanted}` is not a format", hint=hint)
+    if to and to not in {*FORMATS, *TABLE_FORMATS}:
+        raise UsageError(f"`{to}` is not a format", hint=f"--to {' | '.join((*FORMATS, *TABLE_FORMATS))}")
     if direction not in {"down", "right"}:
         raise UsageError(f"`{direction}` is not a direction", hint="--direction down or --direction right")
-    if wanted in TABLE_FORMATS:
-        text = _tables_text(_one_of("decision table", document.tables, table, item.name), wanted)
-    else:
+    into_folder = output is not None and output.is_dir()
+
+    def make(item: Input) -> tuple[str, str] | None:
+        from orca.statemachine.loading import parse_document  # noqa: PLC0415
+
+        document = parse_document(item.text, item.name, notation=item.notation)
+        wanted = to or _format_of(None if into_folder else output, document)
+        of_tables = wanted in TABLE_FORMATS
+        if into_folder and not (document.tables if of_tables else document.machines):
+            return None
+        if of_tables:
+            tables = _one_of("decision table", document.tables, table, item.name)
+            return _tables_text(tables, wanted), _ENDING_OF[wanted]
         chosen = _one_of("machine", document.machines, machine, item.name)
         unknown = [name for name in active or () if chosen[0].find(name) is None]
         if unknown:
             raise UsageError(f"`{unknown[0]}` is not a state of `{chosen[0].name}`")
-        text = _text(chosen, wanted, active or (), direction)
-    if output is None:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-    else:
-        output.write_bytes(text.encode("utf-8"))
-    return 0
+        return _text(chosen, wanted, active or (), direction), _ENDING_OF[wanted]
+
+    return write_each(paths, output, make)
 
 
 _ENDINGS: Final = {
@@ -93,13 +100,25 @@ _ENDINGS: Final = {
     ".py": "python",
     ".ts": "typescript",
 }
+_ENDING_OF: Final = {"json": ".json", **{name: ending for ending, name in reversed(_ENDINGS.items())}}
 
 
 def _format_of(output: Path | None, document: Document) -> str:
-    """The format that the ending of a file name asks for; for a terminal Mermaid, or JSON for tables alone."""
+    """The format that the ending of a file name asks for; without one Mermaid, or JSON for tables alone.
+
+    Raises:
+        UsageError: No format has the ending.
+    """
+    from orca.common.errors import UsageError  # noqa: PLC0415
+
     if not document.machines and (output is None or output.suffix == ".json"):
         return "json"
-    return "mermaid" if output is None else _ENDINGS.get(output.suffix, output.suffix)
+    if output is None:
+        return "mermaid"
+    if output.suffix not in _ENDINGS:
+        hint = f"--to {' | '.join((*FORMATS, *TABLE_FORMATS))}"
+        raise UsageError(f"`{output.suffix}` is not the ending of a format", hint=hint)
+    return _ENDINGS[output.suffix]
 
 
 def _one_of(what: str, items: Sequence[Item], name: str | None, file: str) -> list[Item]:
