@@ -26,3 +26,7 @@ def hang() -> float:
 
 def unpicklable() -> dict[str, Any]:
     return {"f": lambda: 1}
+
+
+def fail() -> float:
+    raise KeyError("threshold")

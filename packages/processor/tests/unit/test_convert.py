@@ -259,6 +259,8 @@ def test_long_and_missing_descriptions_are_made_acceptable() -> None:
 
     spec = AlgorithmSpec("A", "1.0.0", WindowType("W", "1.0.0"))
     assert convert.algorithm_to_wire(spec).description == "A"
+    # A function without an annotation: published cores want a result type all the same.
+    assert convert.algorithm_to_wire(spec).result_type == wire.STRUCT
     spec = AlgorithmSpec("A", "1.0.0", WindowType("W", "1.0.0"), description="x" * 5000)
     assert len(convert.algorithm_to_wire(spec).description) == 1000
 

@@ -220,7 +220,9 @@ def algorithm_to_wire(spec: AlgorithmSpec) -> wire.Algorithm:
         name=spec.name,
         version=spec.version,
         window_type=window_type_to_wire(spec.window_type),
-        result_type=int(spec.result_kind),
+        # Published cores want one; a struct is what most functions without an annotation return, and what a
+        # result is, is told by the result itself.
+        result_type=int(spec.result_kind or ResultKind.STRUCT),
         description=(spec.description or spec.name)[:DESCRIPTION_CHARS_MAX],
     )
     _lookback_to_wire(message, spec.self_lookback)

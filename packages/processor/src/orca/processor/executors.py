@@ -11,13 +11,14 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import Executor, Future
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
-__all__ = ["CALLS_MAX", "ProcessExecutor", "WorkerLost"]
+__all__ = ["CALLS_MAX", "ProcessExecutor", "RayExecutor", "WorkerLost"]
 
 T = TypeVar("T")
 
@@ -246,3 +247,53 @@ class ProcessExecutor(Executor):
         if wait:
             for worker in self._workers:
                 worker.thread.join()
+
+
+class RayExecutor(Executor):
+    """A ``concurrent.futures.Executor`` whose calls are tasks of Ray, which must be initialised.
+
+    Cancelling a running call ends its worker process, so that an algorithm that hangs fails alone; nothing is tried
+    again by Ray, because the core does that.
+
+    Args:
+        options: Options of each task, such as ``num_cpus`` or ``num_gpus``.
+
+    Raises:
+        ImportError: Ray is not installed.
+
+    Example:
+        .. code-block:: python
+
+            ray.init()
+            proc = Processor("images", executor=RayExecutor(num_cpus=2))
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self._ray: Any = import_module("ray")
+        self._options = {"max_retries": 0, **options}
+        self._tasks: dict[Any, Any] = {}
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Run ``fn(*args, **kwargs)`` as a task."""
+        task = self._tasks.get(fn)
+        if task is None:
+            task = self._tasks[fn] = self._ray.remote(**self._options)(fn)
+        reference = task.remote(*args, **kwargs)
+        future = _Future()
+        future.set_running_or_notify_cancel()
+        future.kill = lambda: self._ray.cancel(reference, force=True)
+        reference.future().add_done_callback(lambda done: _settle(done, future))
+        return future
+
+
+def _settle(done: Future[Any], future: Future[Any]) -> None:
+    error = done.exception()
+    if error is None:
+        future.set_result(done.result())
+        return
+    # A task's own error stands inside of Ray's.
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):
+        cause.__cause__ = RemoteTraceback(str(error))
+        error = cause
+    future.set_exception(error)

@@ -20,6 +20,9 @@ TRACE_CHARS_MAX: Final = 20_000
 
 MESSAGE_CHARS_MAX: Final = 4_000
 
+_LOST: Final = frozenset({"BrokenProcessPool", "BrokenThreadPool", "KilledWorker", "WorkerCrashedError"})
+"""How the standard library, Dask and Ray name the end of the process that ran a call."""
+
 
 def describe(error: BaseException, *, skip_file: str = "") -> dict[str, Any]:
     """All that is known of an error that an algorithm raised, ready to be sent.
@@ -34,7 +37,7 @@ def describe(error: BaseException, *, skip_file: str = "") -> dict[str, Any]:
         kind = "input"
     elif isinstance(error, ConversionError):
         kind = "result"
-    elif isinstance(error, WorkerLost) or type(error).__name__ in {"BrokenProcessPool", "BrokenThreadPool"}:
+    elif isinstance(error, WorkerLost) or type(error).__name__ in _LOST:
         kind = "lost"
     remote = error.__cause__
     trace = remote.text if isinstance(remote, RemoteTraceback) else _trace(error, skip_file)
