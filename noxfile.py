@@ -390,7 +390,7 @@ def bench(session: nox.Session, package: str) -> None:
 
 
 @nox.session(python=HOME)
-@nox.parametrize("package", ids(["orchestrator", "statemachine", "orchestra"]))
+@nox.parametrize("package", ids(["processor", "orchestrator", "statemachine", "orchestra"]))
 def reliability(session: nox.Session, package: str) -> None:
     """Full-size fault injection; writes a report page into reports/."""
     install(session, package)

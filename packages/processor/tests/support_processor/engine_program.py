@@ -59,7 +59,7 @@ def main() -> None:
             again = running.execute(request=make_request("Double_1.0.0"), timeout_s=120)
         records = {name: {"value": one.value, "error": dict(one.error)} for name, one in found.items()}
         records["again"] = {"value": again["Double_1.0.0"].value, "error": {}}
-        print("RESULT", json.dumps({"pid": os.getpid(), "records": records}))
+        sys.stdout.write(f"RESULT {json.dumps({'pid': os.getpid(), 'records': records})}\n")
     finally:
         close()
 
