@@ -95,7 +95,10 @@ def test_what_the_hints_say_puts_it_right(tmp_path: Path) -> None:
     made.install(*wheels(*OURS))
     alone = made.run("orca", "doctor", cwd=tmp_path)
     assert (alone.returncode, alone.stderr) == (0, "")
-    assert "ok      compat: orca-compat: nothing provides its modules beside it\n" in alone.stdout
+    assert (
+        "ok      compat: nothing else provides orca_python, orca_runtime_python, orchestra_sdk\n"
+        in alone.stdout
+    )
     made.install("orchestra-sdk==0.2.0")
     made.uninstall("orchestra-sdk")
     lost = made.run("orca", "doctor", cwd=tmp_path)

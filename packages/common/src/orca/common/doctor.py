@@ -159,13 +159,12 @@ def check_compat(path: Sequence[str] | None = None) -> Iterator[Finding]:
     Args:
         path: The folders to look into; ``sys.path`` when None.
     """
+    if _beside.COMPAT not in _beside.installed(path):
+        return
     found = list(_beside.collisions(path))
     yield from (Finding("error", "compat", one.message, one.fix) for one in found)
     if not found:
-        versions = _beside.installed(path)
-        here = _beside.COMPAT in versions
-        said = "nothing provides its modules beside it" if here else "not installed"
-        yield Finding("ok", "compat", f"{_beside.COMPAT}: {said}")
+        yield Finding("ok", "compat", f"nothing else provides {', '.join(_beside.PUBLISHED.values())}")
 
 
 def check_commands() -> Iterator[Finding]:
