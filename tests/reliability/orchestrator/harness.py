@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import os
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -32,6 +33,8 @@ from orca.processor import wire_query as q  # noqa: E402
 __all__ = ["START_S", "CoreProcess", "Emitter", "five_nodes", "free_port", "inspect", "settled", "window"]
 
 READY_S = 20.0
+# The wire carries float32: products of two numbers below this are exact.
+EXACT = 1000
 
 
 def free_port() -> int:
@@ -143,7 +146,7 @@ def five_nodes(*, chains: bool = True) -> tuple[Worker, Worker]:
     """A -> B, C -> D -> E over two processors; every value follows from the window."""
 
     def start(inputs: Any, request: Any) -> float:
-        return float((request.window.time_from.seconds - START_S) // 30)
+        return float((request.window.time_from.seconds - START_S) // 30 % EXACT)
 
     one = Worker(
         "one",
@@ -163,7 +166,7 @@ def five_nodes(*, chains: bool = True) -> tuple[Worker, Worker]:
 
 def expected(number: int) -> dict[str, float]:
     """What the five nodes give for a window."""
-    a = float(number)
+    a = float(number % EXACT)
     d = (a + 1.0) * (a + 2.0)
     return {"A": a, "B": a + 1.0, "C": a + 2.0, "D": d, "E": d + 10.0}
 
@@ -204,6 +207,14 @@ def stored_nodes(path: Path) -> set[tuple[int, str]]:
     ).fetchall()
     connection.close()
     return {((row[0] // 10**9 - START_S) // 30, row[1]) for row in rows}
+
+
+def causes(path: Path) -> set[str]:
+    """Why attempts were given up, without the addresses."""
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT DISTINCT cause FROM attempts").fetchall()
+    connection.close()
+    return {re.sub(r"127\.0\.0\.1:\d+", "it", row[0]) for row in rows}
 
 
 def inspect(path: Path, emitter: Emitter, *, values: Any = expected) -> dict[str, int]:

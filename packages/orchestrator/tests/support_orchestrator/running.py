@@ -102,7 +102,7 @@ _databases: dict[Path, str] = {}
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, **changes: Any) -> Any:
+async def running(folder: Path, *, insecure: bool = True, **changes: Any) -> Any:
     if new_database is not None and "database" not in changes:
         if folder not in _databases:
             _databases[folder] = await new_database()
@@ -110,7 +110,11 @@ async def running(folder: Path, **changes: Any) -> Any:
     settings = CoreSettings(folder=folder, port=0, retry=QUICK, health_interval_s=0.5, stop_grace_s=0.2)
     server = await open_core(replace(settings, **changes))
     await server.start()
-    channel = grpc.aio.insecure_channel(server.address)
+    if insecure:
+        channel = grpc.aio.insecure_channel(server.address)
+    else:
+        roots = Path(server.settings.processor_ca).read_bytes()  # noqa: ASYNC240 - a small file
+        channel = grpc.aio.secure_channel(server.address, grpc.ssl_channel_credentials(roots))
     try:
         yield Running(server, channel)
     finally:

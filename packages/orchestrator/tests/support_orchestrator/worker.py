@@ -43,14 +43,18 @@ class Worker:
         self.algorithms[name] = message
         return message
 
-    async def start(self, port: int = 0) -> None:
+    async def start(self, port: int = 0, *, credentials: grpc.ServerCredentials | None = None) -> None:
         self._server = grpc.aio.server(options=wire.channel_options(server=True))
         handlers = {
             wire.OrcaProcessor.ExecuteDagPart: self.execute,
             wire.OrcaProcessor.HealthCheck: self.health,
         }
         self._server.add_generic_rpc_handlers((wire.aio_handler(handlers),))
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{port or self.port}")
+        target = f"127.0.0.1:{port or self.port}"
+        if credentials is None:
+            self.port = self._server.add_insecure_port(target)
+        else:
+            self.port = self._server.add_secure_port(target, credentials)
         await self._server.start()
 
     def message(self, address: str = "") -> wire.ProcessorRegistration:

@@ -21,8 +21,10 @@ from orca.orchestrator.store.records import Accepted, NewWindow
 from orca.orchestrator.wireform import metadata_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orca.common.clock import Clock
-    from orca.orchestrator.model import ProcessorKey, WindowTypeRef
+    from orca.orchestrator.model import MetadataFieldDef, ProcessorKey, WindowTypeRef
     from orca.orchestrator.registry import PlanInfo
     from orca.orchestrator.settings import CoreSettings
     from orca.orchestrator.store.port import Store
@@ -139,12 +141,13 @@ class Core:
         while True:
             trigger = self.registry.known_trigger(kind) or await self.registry.trigger(kind)
             info = trigger.info
+            stored = self._storable(trigger.fields, values) if trigger.hides else text
             window = NewWindow(
                 trigger.type_id,
                 times_ns[0],
                 times_ns[1],
                 origin,
-                text,
+                stored,
                 filter_key(trigger.fields, values) if trigger.fields else "",
                 digest,
                 info.plan_id if info is not None else 0,
@@ -154,6 +157,7 @@ class Core:
                 parent_exec=options.parent_exec,
                 trace=options.trace,
                 registry=trigger.registry,
+                passing=text if trigger.hides else "",
             )
             try:
                 accepted = await self._accept(window, info)
@@ -167,6 +171,13 @@ class Core:
         if self.bus.wanted and not accepted.duplicate:
             self.bus.publish("window", {"window_id": accepted.window_id, "type": str(kind)})
         return accepted
+
+    def _storable(self, fields: Sequence[MetadataFieldDef], values: dict[str, Any]) -> str:
+        """Metadata without what must not be stored: that goes along with the first run only, in memory."""
+        hidden = {entry.name for entry in fields if entry.no_store}
+        return metadata_text(
+            {key: value for key, value in values.items() if key not in hidden}, self.settings
+        )
 
     async def _accept(self, window: NewWindow, info: PlanInfo | None) -> Accepted:
         future: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()

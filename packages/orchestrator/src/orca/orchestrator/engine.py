@@ -196,7 +196,7 @@ class Engine:
                 span,
                 window.type_id,
                 window.origin,
-                window.metadata,
+                window.passing or window.metadata,
                 window.created_ns,
                 trace=window.trace,
             )

@@ -115,12 +115,14 @@ class Trigger:
         fields: Its metadata fields.
         info: The plan.
         registry: The registrations that it was made from: `Registry.version` of that time.
+        hides: Whether some of the fields must not be stored.
     """
 
     type_id: int
     fields: tuple[MetadataFieldDef, ...]
     info: PlanInfo | None
     registry: int = 0
+    hides: bool = False
 
 
 class Registry:
@@ -233,7 +235,8 @@ class Registry:
             info = await self._info(await self._store.plan_id(plan, type_id), type_id, plan)
         if len(self._triggers) >= UNKNOWN_TYPES_MAX:
             self._triggers.clear()
-        trigger = Trigger(type_id, definition.fields, info, version)
+        hides = any(entry.no_store for entry in definition.fields)
+        trigger = Trigger(type_id, definition.fields, info, version, hides)
         self._triggers[kind] = trigger
         return trigger
 

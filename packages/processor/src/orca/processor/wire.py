@@ -73,6 +73,8 @@ def channel_options(*, server: bool = False) -> list[tuple[str, int | str]]:
         ("grpc.max_receive_message_length", messages.MESSAGE_BYTES_MAX),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        # Newer gRPC waits a minute for the answer to any ping unless told otherwise, whatever the line above says.
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         ("grpc.http2.max_pings_without_data", 0),
     ]
     if server:

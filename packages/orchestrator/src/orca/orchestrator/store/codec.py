@@ -192,8 +192,17 @@ def filter_key(fields: Sequence[MetadataFieldDef], metadata: Mapping[str, object
         >>> filter_key([MetadataFieldDef("station", filter=True)], {"station": "sf", "note": 1})
         '{"station":"sf"}'
     """
-    chosen = {entry.name: metadata.get(entry.name) for entry in fields if entry.filter}
+    chosen = {
+        entry.name: _hidden(metadata.get(entry.name)) if entry.no_store else metadata.get(entry.name)
+        for entry in fields
+        if entry.filter
+    }
     return canonical(chosen) if chosen else ""
+
+
+def _hidden(value: object) -> str:
+    """Tells values apart that must not be stored."""
+    return hashlib.blake2b(canonical(value).encode(), digest_size=16).hexdigest()
 
 
 def window_digest(origin: str, metadata: str, *, nonce: str = "") -> bytes:

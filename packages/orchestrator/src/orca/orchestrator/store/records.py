@@ -53,6 +53,7 @@ class NewWindow(NamedTuple):
         parent_exec: The call whose algorithm emitted it, or "".
         trace: The emitter's trace context, or "".
         registry: The registrations that it was planned with: the sum of all set versions.
+        passing: The metadata with the fields that must not be stored, where there are some; never written.
     """
 
     type_id: int
@@ -69,6 +70,7 @@ class NewWindow(NamedTuple):
     parent_exec: str = ""
     trace: str = ""
     registry: int = 0
+    passing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
