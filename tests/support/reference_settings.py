@@ -10,7 +10,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path, PurePath
 from typing import Any
 
-from orca.orchestrator.settings import CoreSettings
+from orca.orchestrator.settings import CoreSettings, DatabaseUrl
 from orca.processor.discovery import ProjectFile
 from reference_text import code, first_line, table
 from workspace_checks import MODULES, sources
@@ -241,6 +241,8 @@ def _default(value: Any) -> tuple[str, bool]:
     """A default as it is shown, and whether a variable can set it."""
     if isinstance(value, PurePath):
         return code(value.as_posix()), True
+    if isinstance(value, DatabaseUrl):
+        return code(value) if value else "", True
     if isinstance(value, bool):
         return "on" if value else "off", True
     if isinstance(value, (int, float)):

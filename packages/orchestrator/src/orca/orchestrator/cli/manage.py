@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -184,6 +185,11 @@ def restore(
     """Put a backup in place of a stopped core's store; the present one is kept beside it."""
     from orca.orchestrator.restore import restore_store
 
+    if os.environ.get("ORCA_CORE_DATABASE"):
+        raise UsageError(
+            "the store is in PostgreSQL (ORCA_CORE_DATABASE), which is restored by its own tools",
+            hint="orca stop; pg_restore --clean --if-exists --dbname=DATABASE orca.dump",
+        )
     kept = restore_store(source, folder)
     show([{"restored": str(folder / "orca.db"), "kept": str(kept or "")}], ["restored", "kept"])
 

@@ -158,6 +158,7 @@ def destroy_core(
         if not sys.stdin.isatty():
             raise UsageError(f"this deletes everything in {folder}", hint="orca destroy --yes")
         typer.confirm(f"Delete everything in {folder}?", abort=True)
+    known = read_core(folder) if FolderLock.held(folder) else None
     stop_background(folder)
     # Only a folder that a core made: never what happens to be named like one.
     made = (folder / "core.lock").exists()
@@ -167,6 +168,8 @@ def destroy_core(
         print_json({"destroyed": made})
     else:
         echo(f"{folder} is gone" if made else f"{folder} is no core's folder; nothing was deleted")
+        if known is not None and "://" in str(known["store"]):
+            echo(f"{known['store']} was left as it is: other replicas may use it (DROP SCHEMA orca CASCADE)")
 
 
 def _print_line(line: str) -> None:
