@@ -78,7 +78,8 @@ def _click(
 
 def _click_row(one: Any) -> tuple[str, str, str]:
     help_ = first_line(getattr(one, "help", "") or "")
-    default = _default(one.default)
+    said = getattr(one, "show_default", None)
+    default = said if isinstance(said, str) else _default(one.default)
     if not one.opts[0].startswith("-"):
         name = (one.name or "").upper() + ("..." if one.nargs == -1 else "")
         return code(name if one.required else f"[{name}]"), default, help_

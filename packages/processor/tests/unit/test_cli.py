@@ -70,6 +70,7 @@ def test_init_makes_a_project_that_runs(orca: Any, tmp_path: Path) -> None:
     assert out.splitlines()[1] == "demo: Alarm_1.0.0 <- Mean_1.0.0  window Every30Second_1.0.0  struct"
     rows = json.loads(orca("--json", "algos", "demo/processor.py")[1])
     assert rows[0]["description"] == "The mean temperature of the window."
+    assert json.loads(orca("algos", "demo/processor.py", "--json")[1]) == rows
     code, _, err = orca("init", "demo")
     assert (code, "nothing was written" in err) == (2, True)
 
@@ -290,3 +291,9 @@ def test_algos_of_the_core(orca: Any, core: ScriptedCore) -> None:
         orca("algos", "--core", core.address)[1]
         == "b: Mean_1.0.0  window Every30Second_1.0.0  not_specified\n"
     )
+
+
+@pytest.mark.parametrize("command", ["algos", "emit", "init", "run", "sync"])
+def test_every_command_takes_json_after_its_name_too(orca: Any, command: str) -> None:
+    code, out, _ = orca(command, "--json", "--help")
+    assert (code, "--json" in out) == (0, True)

@@ -134,6 +134,8 @@ def _windows(
         yield Window(float(start), float(end), name, version, origin, metadata)
 
 
+# The dispatcher reads it, wherever it stands; a command only has to admit it.
+AsJson = Annotated[bool, typer.Option("--json", help="Print for programs instead of people.")]
 Core = Annotated[str | None, typer.Option("--core", help="The core's address.")]
 Meta = Annotated[list[str] | None, typer.Option("--meta", "-m", help="Metadata, key=value; may be repeated.")]
 Last = Annotated[str | None, typer.Option("--last", help="The time up to now, such as 30s.")]
@@ -159,6 +161,7 @@ def emit_command(  # noqa: PLR0917 - typer reads options from parameters
     force: Annotated[bool, typer.Option("--force", help="Run again although the window is known.")] = False,
     priority: Annotated[int, typer.Option("--priority", help="Higher runs first.")] = 0,
     timeout: Annotated[str, typer.Option("--timeout", help="How long to wait.")] = "60s",
+    as_json: AsJson = False,  # noqa: ARG001
 ) -> int:
     """Hand windows to the core."""
     from orca.processor.client import OrcaClient  # noqa: PLC0415
@@ -304,6 +307,7 @@ def run_command(  # noqa: PLR0917 - typer reads options from parameters
     only: Annotated[
         list[str] | None, typer.Option("--only", help="This algorithm and what it needs.")
     ] = None,
+    as_json: AsJson = False,  # noqa: ARG001
 ) -> int:
     """Run a file's algorithms here, without any core."""
     from orca.processor.testing import Local, play  # noqa: PLC0415
@@ -369,6 +373,7 @@ def _print_local(row: dict[str, Any]) -> None:
 def algos_command(
     file: Annotated[Path | None, typer.Argument(help="A Python file; the core when left out.")] = None,
     core: Core = None,
+    as_json: AsJson = False,  # noqa: ARG001
 ) -> int:
     """List the algorithms of a file, or of the core."""
     if file is not None:
@@ -416,6 +421,7 @@ def sync_command(  # noqa: PLR0917 - typer reads options from parameters
     project: Annotated[
         str | None, typer.Option("--projectName", "-projectName", help="Leave this project out.")
     ] = None,
+    as_json: AsJson = False,  # noqa: ARG001
 ) -> int:
     """Write Python stubs of what the core knows into registry/."""
     import os  # noqa: PLC0415
@@ -448,6 +454,7 @@ def sync_command(  # noqa: PLR0917 - typer reads options from parameters
 def init_command(
     folder: Annotated[Path | None, typer.Argument(help="The project's folder; here when left out.")] = None,
     name: Annotated[str | None, typer.Option("--name", "-name", help="The project's name.")] = None,
+    as_json: AsJson = False,  # noqa: ARG001
 ) -> int:
     """Make a project: processor.py, test_processor.py, orca.json and .gitignore."""
     from orca.processor.templates import project_files  # noqa: PLC0415

@@ -45,13 +45,21 @@ destroy = typer.Typer(add_completion=False)
 logs = typer.Typer(add_completion=False)
 
 Foreground = Annotated[bool, typer.Option("--foreground", help="Stay in this process, for containers.")]
-Port = Annotated[int, typer.Option("--port", help="Port to listen on; 0 takes a free one.")]
+Port = Annotated[
+    int,
+    typer.Option("--port", help="Port to listen on; 0 takes a free one.", show_default=str(DEFAULT_PORT)),
+]
 Host = Annotated[str, typer.Option("--host", help="Address to listen on; beyond loopback it needs TLS.")]
 Database = Annotated[
     str, typer.Option("--database", help="postgresql://... instead of SQLite in the folder.")
 ]
 WebPort = Annotated[
-    int, typer.Option("--web-port", help="Port of the pages; 0 takes a free one, -1 serves none.")
+    int,
+    typer.Option(
+        "--web-port",
+        help="Port of the pages; 0 takes a free one, -1 serves none.",
+        show_default=f"{DEFAULT_WEB_PORT}; beside another --port a free one",
+    ),
 ]
 
 
