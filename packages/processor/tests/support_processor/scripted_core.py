@@ -27,7 +27,7 @@ class ScriptedCore:
         port: Where it listens.
     """
 
-    def __init__(self, *, ours: bool = True, port: int = 0, token: str = "") -> None:
+    def __init__(self, *, ours: bool = True, port: int = 0, token: str = "", credentials: Any = None) -> None:
         self.registrations: list[Any] = []
         self.windows: list[Any] = []
         self.metadata: dict[str, list[dict[str, str]]] = {}
@@ -36,6 +36,7 @@ class ScriptedCore:
         self.ours = ours
         self.port = port
         self._token = token
+        self._credentials = credentials
         self._registered = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -60,7 +61,12 @@ class ScriptedCore:
             for method in wire.methods(wire_query.OrcaQuery):
                 handlers[method] = self._wrap_query(method)
         self._server.add_generic_rpc_handlers((wire.aio_handler(handlers),))
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        place = f"127.0.0.1:{self.port}"
+        self.port = (
+            self._server.add_secure_port(place, self._credentials)
+            if self._credentials
+            else self._server.add_insecure_port(place)
+        )
         await self._server.start()
 
     def stop(self) -> None:
@@ -73,7 +79,7 @@ class ScriptedCore:
 
     @property
     def address(self) -> str:
-        return f"grpc://127.0.0.1:{self.port}"
+        return f"{'grpcs' if self._credentials else 'grpc'}://127.0.0.1:{self.port}"
 
     def _wrap(self, name: str, usual: Answer) -> Answer:
         async def handle(request: Any, context: Any) -> Any:
