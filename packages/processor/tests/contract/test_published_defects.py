@@ -1,4 +1,8 @@
-"""What orca-python 0.13.0 does wrong, and the right behaviour; see also test_discovery and test_model."""
+"""What orca-python 0.13.0 does wrong, and the right behaviour.
+
+Addresses, ports and orca.json: test_discovery. Naive times: test_model. TLS in both directions: test_tls. That every
+execution fails on Python 3.10 shows in this suite there.
+"""
 
 from __future__ import annotations
 
@@ -271,3 +275,88 @@ def test_registering_never_exits(caplog: pytest.LogCaptureFixture) -> None:
         assert core.calls.count("RegisterProcessor") == 3
     assert "Waiting for Orca Core" in caplog.text
     assert os.getpid() > 0
+
+
+def test_annotations_as_text_register_and_run() -> None:
+    """`from __future__ import annotations`, which this module has, breaks registration."""
+    proc = processor()
+
+    def told(params: ExecutionParams) -> StructResult:
+        return StructResult({"origin": params.window.origin})
+
+    assert told.__annotations__ == {"params": "ExecutionParams", "return": "StructResult"}
+    proc.algorithm("Told", "1.0.0", TYPE)(told)
+    assert proc.spec("a:1").algorithms[0].result_kind.name == "STRUCT"
+    with serving(proc) as running:
+        assert running.value("Told_1.0.0") == {"origin": "Example"}
+
+
+def test_a_function_without_a_docstring_registers_under_its_name() -> None:
+    """A missing docstring is refused, and the program exits."""
+    proc = processor()
+
+    @proc.algorithm("Plain", "1.0.0", TYPE)
+    def plain() -> float:
+        return 1.0
+
+    @proc.algorithm("Spoken", "1.0.0", TYPE)
+    def spoken() -> float:
+        """What it says.
+
+        And more.
+        """
+        return 1.0
+
+    with scripted_core() as core:
+        other = Processor("ml", core=core.address, bind="127.0.0.1:0", environ={})
+        other.algorithm("Plain", "1.0.0", TYPE)(plain)
+        other.algorithm("Spoken", "1.0.0", TYPE)(spoken)
+        other.Register()
+        sent = core.registrations[0].supported_algorithms
+    assert [one.description for one in sent] == ["Plain", "What it says."]
+
+
+def test_decorated_functions_keep_their_name_and_stay_callable() -> None:
+    """Decorated functions lose their name."""
+    proc = processor()
+
+    @proc.algorithm("Sum", "1.0.0", TYPE)
+    def add(params: ExecutionParams) -> ValueResult:
+        """Adds."""
+        return ValueResult(2.0)
+
+    assert (add.__name__, add.__doc__, add.__module__) == ("add", "Adds.", __name__)
+    assert add(None).value == 2.0  # type: ignore[arg-type]
+
+
+def test_async_functions_run() -> None:
+    """Async functions fail."""
+    proc = processor()
+
+    @proc.algorithm("Later", "1.0.0", TYPE)
+    async def later(params: ExecutionParams) -> ValueResult:
+        await asyncio.sleep(0)
+        return ValueResult(3.0)
+
+    with serving(proc) as running:
+        assert running.value("Later_1.0.0") == 3.0
+
+
+def test_a_timeout_ends_an_algorithm_and_the_next_one_runs() -> None:
+    """There is no timeout: with one worker a hanging algorithm is the end."""
+    proc = processor(max_workers=1)
+    release = threading.Event()
+
+    @proc.algorithm("Hang", "1.0.0", TYPE, timeout_s=0.1)
+    def hang(params: ExecutionParams) -> ValueResult:
+        release.wait(60)
+        return ValueResult(0.0)
+
+    @proc.algorithm("Quick", "1.0.0", TYPE)
+    def quick(params: ExecutionParams) -> ValueResult:
+        return ValueResult(1.0)
+
+    with serving(proc) as running:
+        assert running.error("Hang_1.0.0")["kind"] == "timeout"
+        assert running.value("Quick_1.0.0") == 1.0
+        release.set()
