@@ -258,6 +258,13 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session(python=HOME)
+def screenshots(session: nox.Session) -> None:
+    """Pictures of every page of the dashboard, into reports/screenshots; the best ones replace those of docs/."""
+    install(session, *PACKAGES, groups=("test", "demo"))
+    session.run("python", "tests/support/screenshots.py", "--docs", "docs/howto", *session.posargs)
+
+
+@nox.session(python=HOME)
 def docs(session: nox.Session) -> None:
     """The documentation: every block is run, then the site is built, strictly."""
     install(session, *PACKAGES, groups=("test", "docs"))

@@ -33,6 +33,25 @@ def test_a_run_is_followed_live_without_loading_the_page_anew(visit: Any, busy: 
         assert page.evaluate("window.same"), "the page was not loaded anew"
 
 
+def test_what_happens_between_a_page_and_its_stream_is_not_lost(
+    visit: Any, busy: Core, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    with OrcaClient(busy.address) as client:
+        (answer,) = client.emit_many([day(101, gate=str(gate))])
+        view = visit(busy)
+
+        def late(route: Any) -> None:
+            # The run ends while the page is there, and before its script can listen.
+            gate.write_text("go", "utf-8")
+            client.wait(answer)
+            route.continue_()
+
+        view.page.route("**/static/orca.js*", late)
+        page = view.open(f"/windows/{answer.window_id}")
+        page.locator("#state .succeeded").wait_for(timeout=LIVE_MS)
+
+
 @pytest.mark.parametrize(
     "sight",
     [

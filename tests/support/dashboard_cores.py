@@ -114,7 +114,7 @@ def worker(core: Core, script: Path) -> Iterator[None]:
         "ab"
     ) as log:
         process = subprocess.Popen(
-            [sys.executable, str(script)],
+            [sys.executable, script.name],
             cwd=script.parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -69,15 +69,22 @@ class EventBus:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._listeners: set[Subscription] = set()
+        self._remembers = False
+        self.last_ns = 0
 
     @property
     def wanted(self) -> bool:
         """Whether anybody listens."""
-        return bool(self._listeners)
+        return self._remembers or bool(self._listeners)
+
+    def remember(self) -> None:
+        """From now on keep in ``last_ns`` when the newest event came, also while nobody listens."""
+        self._remembers = True
 
     def publish(self, kind: str, detail: dict[str, Any]) -> None:
         """Tell everybody."""
         event = CoreEvent(kind, int(self._clock.now() * 1e9), detail)
+        self.last_ns = event.at_ns
         for listener in self._listeners:
             listener.put(event)
 

@@ -43,6 +43,8 @@ def build(server: CoreServer, streams: Streams) -> Starlette:
 
     def on(handler: Callable[[Site, Request], Awaitable[Response]]) -> Callable[[Request], Any]:
         async def handle(request: Request) -> Response:
+            # Before anything is read: what happens from now on may not be on the page.
+            request.state.begun_ns = site.now_ns()
             return await handler(site, request)
 
         return handle

@@ -115,7 +115,12 @@ class Site:
         path = request.url.path
         address = path + (f"?{request.url.query}" if request.url.query else "")
         html = self._env.get_template(template).render(
-            title=title, path=path, address=address, now_ns=self.now_ns(), **context
+            title=title,
+            path=path,
+            address=address,
+            now_ns=self.now_ns(),
+            begun_ms=getattr(request.state, "begun_ns", 0) / 1e6,
+            **context,
         )
         return HTMLResponse(html, status)
 

@@ -42,6 +42,8 @@ class Streams:
     def __init__(self, core: Core, files: Mapping[str, Path]) -> None:
         self._core = core
         self._files = files
+        # What happens between a page and its stream must not be lost.
+        core.bus.remember()
         self._closed = asyncio.Event()
         self.open = 0
 
@@ -62,8 +64,10 @@ class Streams:
         following: asyncio.Future[CoreEvent] | None = None
         try:
             with self._core.bus.subscribe() as events:
-                yield "retry: 500\n\nevent: hello\ndata: {}\n\n"
                 seen, told_s = self._looks(), time.monotonic()
+                # Pages that are older than the newest news ask anew: it came between them and this stream.
+                newest_ns = max([self._core.bus.last_ns, *(ns for look in seen.values() for _, ns in look)])
+                yield f'retry: 500\n\nevent: hello\ndata: {{"at": {newest_ns / 1e6}}}\n\n'
                 following = asyncio.ensure_future(events.next())
                 while not self._closed.is_set():
                     await asyncio.wait(
@@ -79,7 +83,9 @@ class Streams:
                     kinds.update({kind: 1 for kind, look in looks.items() if look != seen[kind]})
                     seen = looks
                     if kinds:
-                        text = json.dumps({"kinds": kinds, "runs": sorted(runs - {0})})
+                        text = json.dumps(
+                            {"kinds": kinds, "runs": sorted(runs - {0}), "at": self._core.clock.now() * 1e3}
+                        )
                         yield f"event: news\ndata: {text}\n\n"
                         told_s = time.monotonic()
                     elif time.monotonic() - told_s > BEAT_S:

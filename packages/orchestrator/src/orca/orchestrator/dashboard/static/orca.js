@@ -5,6 +5,7 @@
   const light = document.getElementById("link");
   const waiting = new Map();
   let missed = false;
+  let begun = Number(document.body.dataset.begun);
 
   function say(state, text) {
     light.dataset.state = state;
@@ -34,7 +35,8 @@
 
   function tell(message) {
     if (message.kind === "hello") {
-      if (light.dataset.state === "lost") refreshAll();
+      if (light.dataset.state === "lost" || message.at > begun) refreshAll();
+      begun = Infinity;
       say("live", "live");
     } else if (message.kind === "lost") {
       say("lost", "reconnecting");
@@ -58,7 +60,7 @@
 
   function own() {
     const source = new EventSource("/events");
-    source.addEventListener("hello", () => tell({ kind: "hello" }));
+    source.addEventListener("hello", (event) => tell({ kind: "hello", at: JSON.parse(event.data).at }));
     source.addEventListener("news", (event) => tell({ kind: "news", news: JSON.parse(event.data) }));
     source.onerror = () => tell({ kind: "lost" });
   }
