@@ -287,10 +287,7 @@ def test_sync_in_other_languages_is_refused(orca: Any) -> None:
 
 def test_algos_of_the_core(orca: Any, core: ScriptedCore) -> None:
     core.registrations.append(convert.processor_to_wire(ProcessorSpec("b", "3", "a:1", ODD.algorithms[:1])))
-    assert (
-        orca("algos", "--core", core.address)[1]
-        == "b: Mean_1.0.0  window Every30Second_1.0.0  not_specified\n"
-    )
+    assert orca("algos", "--core", core.address)[1] == "b: Mean_1.0.0  window Every30Second_1.0.0  struct\n"
 
 
 @pytest.mark.parametrize("command", ["algos", "emit", "init", "run", "sync"])
