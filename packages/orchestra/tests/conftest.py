@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 KEY = "key-of-the-suite-0123456789"
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A suite in the background of a shell ignores Ctrl-C, and would teach that to the programs it starts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Under nohup or in the background of a shell some signals are ignored, and programs started here would inherit that. A
+# handler is not inherited.
+for _signum in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_signum) is signal.SIG_IGN:
+        signal.signal(_signum, lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

@@ -534,8 +534,11 @@ def main() -> int:
     parser.add_argument("--only", choices=list(SCENARIOS))
     parser.add_argument("--report", type=Path)
     options = parser.parse_args()
-    # A program in the background of a shell ignores Ctrl-C, and would teach that to the programs it starts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Under nohup or in the background of a shell some signals are ignored, and programs started here would inherit
+    # that. A handler is not inherited.
+    for signum in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, lambda *_: None)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1_000_000)
     print(f"size {options.size}, seed {seed}", flush=True)
     results = run(options.size, seed, options.only)
