@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from uuid import uuid4
@@ -34,13 +35,45 @@ def orchestra(environment, tmp_path):
     return run
 
 
+@pytest.fixture
+def configured_here(environment, monkeypatch):
+    """The platform's variables in this process."""
+    for name, value in environment.items():
+        if name.startswith("ORCHESTRA_"):
+            monkeypatch.setenv(name, value)
+
+
+def test_somebody_who_waits_hears_that_the_receiver_does_not_answer(
+    configured_here, server, monkeypatch, capfd
+):
+    from orchestra.sdk import _cli_run
+
+    monkeypatch.setattr(_cli_run, "NEWS_S", 0.2)
+    server.always(Fault.status(503))
+
+    def recover() -> None:
+        server.wait_for(lambda s: len(s.requests) >= 4, timeout_s=60)
+        server.behave()
+
+    thread = threading.Thread(target=recover)
+    thread.start()
+    assert cli.main(["run", "--no-logs", "--", "true"]) == 0
+    thread.join()
+    said = capfd.readouterr().err
+    assert "delivering the final status ..." in said
+    assert "the receiver does not take it yet; 60 s left ..." in said
+    assert said.rstrip().endswith("; reported")
+
+
 def test_a_program_is_reported_with_its_outputs_and_log(orchestra, server, run_id):
     script = (
         'echo "rows=42" >> $ORCHESTRA_OUTPUT; echo "name=abc" >> $ORCHESTRA_OUTPUT; echo seen; echo oops >&2'
     )
     done = orchestra("run", "--", "sh", "-c", script)
     assert (done.returncode, done.stdout) == (0, "seen\n"), done.stderr
-    assert done.stderr.startswith("oops\n")
+    begin, said, end = done.stderr.splitlines()
+    assert (begin, said) == (f"orchestra: RUNNING sh, task run {run_id}", "oops")
+    assert "SUCCEEDED after" in end
     assert "SUCCEEDED after" in done.stderr
     assert "2 outputs; reported" in done.stderr
     view = server.run(run_id)

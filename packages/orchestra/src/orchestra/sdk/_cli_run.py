@@ -49,6 +49,10 @@ EXIT_NOT_FOUND = 127
 EXIT_NOT_EXECUTABLE = 126
 CLOSE_S = 0.5
 """At the end, for an event that is on its way; everything undelivered is in the outbox."""
+SIGNALS_S = 0.25
+"""How late a signal can be forwarded that comes in the one moment in which nothing is interrupted by it."""
+NEWS_S = 10.0
+"""How often to say that the final status is still on its way."""
 PIPES_S = 2.0
 """How long to read on after the program's end: a child it left behind may hold the pipe for ever."""
 
@@ -198,6 +202,8 @@ class _Wrapped:
             ticket.stored_within(1.0)
         if run.run_id is None:
             self._say("not configured: the program runs, and nothing is reported")
+        else:
+            self._say(f"RUNNING {self._name}, task run {run.run_id}")
         folder = Path(tempfile.mkdtemp(prefix="orchestra-run-"))
         try:
             code, problem = self._execute(run, folder)
@@ -247,7 +253,7 @@ class _Wrapped:
         ]
         for pump in pumps:
             pump.start()
-        code = process.wait()
+        code = self._wait_for_program(process)
         end_s = time.monotonic() + PIPES_S
         for pump in pumps:
             pump.join(max(end_s - time.monotonic(), 0.0))
@@ -255,6 +261,20 @@ class _Wrapped:
             if source is not None and not pump.is_alive():
                 source.close()
         return code, ""
+
+    @staticmethod
+    def _wait_for_program(process: subprocess.Popen[bytes]) -> int:
+        """The exit status. A signal that comes right before a wait without end would be handled after it."""
+        ended = threading.Event()
+
+        def wait() -> None:
+            process.wait()
+            ended.set()
+
+        threading.Thread(target=wait, name="orchestra-program", daemon=True).start()
+        while not ended.wait(SIGNALS_S):
+            pass
+        return process.wait()
 
     def _pump(self, source: IO[bytes], target: Any) -> None:
         out = getattr(target, "buffer", None)
@@ -307,14 +327,12 @@ class _Wrapped:
             self._say(summary)
             return
         if not ticket.settled_within(1.0):
-            self._say(
-                f"{summary}; delivering the final status, at most {self._sdk.terminal_budget_s:g} s ..."
-            )
-        try:
-            delivered = ticket.delivered_within(self._sdk.terminal_budget_s)
-        except KeyboardInterrupt:
-            delivered = False
-        if delivered:
+            self._say(f"{summary}; delivering the final status ...")
+        with suppress(KeyboardInterrupt):
+            end_s = time.monotonic() + self._sdk.terminal_budget_s
+            while (left_s := end_s - time.monotonic()) > 0 and not ticket.settled_within(min(NEWS_S, left_s)):
+                self._say(f"the receiver does not take it yet; {max(left_s - NEWS_S, 0.0):.0f} s left ...")
+        if ticket.delivered_within(0.0):
             self._say(f"{summary}; reported")
         elif ticket.settled.done():
             self._say(

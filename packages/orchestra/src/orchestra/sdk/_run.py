@@ -151,7 +151,7 @@ class Run:
         self.on_end.append(watch.stop)
         watch.start()
 
-    def _supervise(self) -> None:
+    def _supervise(self, *, signum: int = 0) -> None:
         from orchestra.sdk._supervise import Supervision  # noqa: PLC0415  opt-in
 
         assert self.route is not None
@@ -161,6 +161,7 @@ class Run:
             self.name,
             self.reporter.spool_folder,
             deliver_s=self.reporter.options.budgets.terminal_s,
+            because=_signals.signal_name(signum) if signum else "",
         )
 
     def end(self, status: TaskRunStatus, message: str | None) -> Ticket | None:
@@ -227,8 +228,14 @@ class Run:
         )
 
     def note_signal(self, signum: int) -> None:
-        """Remember a signal for the message of the end."""
+        """A handler of the user decides what follows: it may also end the process without coming back here.
+
+        Many clean up, put the default back and send themselves the signal again. Nothing in this process can report
+        after that, so a watching process is started now.
+        """
         self._signum = signum
+        if self._supervision is None and self.active and self.route is not None and self._status_file is None:
+            self._supervise(signum=signum)
 
     def end_by_signal(self, signum: int) -> Callable[[], object]:
         """Report that a signal ends the process."""

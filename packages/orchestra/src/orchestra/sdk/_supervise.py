@@ -32,9 +32,19 @@ class Supervision:
         name: The function or block, for the message.
         folder: The outbox, or None.
         deliver_s: How long the watching process may try to deliver.
+        because: A signal that came before, for the message.
     """
 
-    def __init__(self, run: str, route: Route, name: str, folder: Path | None, *, deliver_s: float) -> None:
+    def __init__(
+        self,
+        run: str,
+        route: Route,
+        name: str,
+        folder: Path | None,
+        *,
+        deliver_s: float,
+        because: str = "",
+    ) -> None:
         self._pid = os.getpid()
         self._process: subprocess.Popen[bytes] | None = None
         facts = {
@@ -46,6 +56,7 @@ class Supervision:
             "name": name,
             "folder": str(folder) if folder is not None else None,
             "deliver_s": deliver_s,
+            "because": because,
         }
         try:
             self._process = subprocess.Popen(

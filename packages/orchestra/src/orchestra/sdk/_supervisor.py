@@ -96,7 +96,8 @@ def _pidfd(pid: int) -> int | None:
 def _report(facts: dict[str, Any]) -> None:
     url, key, run = facts["url"], facts["api_key"], facts["run"]
     fingerprint = key_fingerprint(key)
-    message = f"{facts['name']} failed. Error: its process ended without a final status (killed or crashed)"
+    because = f"after {facts['because']}" if facts.get("because") else "killed or crashed"
+    message = f"{facts['name']} failed. Error: its process ended without a final status ({because})"
     event = status_event(UUID(run), TaskRunStatus.FAILED, message)
     spool = _spool(facts["folder"])
     sender = Sender(SystemClock(), rng=random.Random())  # noqa: S311  jitter
