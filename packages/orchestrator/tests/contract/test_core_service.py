@@ -465,6 +465,7 @@ def with_times(start, end):
     [
         (with_times(0, 10), "time_from"),
         (with_times(20, 10), "time_to"),
+        (with_times(20, 2**34), "time_to"),
         (wire.Window(window_type_version="1.0.0"), "window_type_name"),
         (window(1, kind="x" * 300), "window_type_name"),
         (deep(25), "metadata"),

@@ -122,8 +122,8 @@ def test_following_and_watching_see_what_others_do(tmp_path, postgres):
             follow = a.call(q.OrcaQuery.ReadResults)(
                 q.ReadResultsRequest(algorithm=q.Ref(name="A"), follow=True)
             )
-            watch = a.call(q.OrcaQuery.Watch)(q.WatchRequest(kinds=["run"]))
-            seen, told = set(), set()
+            watch = a.call(q.OrcaQuery.Watch)(q.WatchRequest(kinds=["run", "window"]))
+            seen, told, begun, stored = set(), set(), set(), set()
 
             async def read_results():
                 async for row in follow:
@@ -132,15 +132,18 @@ def test_following_and_watching_see_what_others_do(tmp_path, postgres):
             async def read_events():
                 async for event in watch:
                     detail = json.loads(event.detail)
-                    if detail["state"] == "succeeded":
-                        told.add(detail["window_id"])
+                    window_id = detail["window_id"]
+                    if event.kind == "window":
+                        stored.add(window_id)
+                    else:
+                        {"succeeded": told, "started": begun}[detail["state"]].add(window_id)
 
             tasks = [asyncio.ensure_future(read_results()), asyncio.ensure_future(read_events())]
             await until(lambda: a.core.bus.wanted)
             count = 200
             emits = [core.emit(number) for number in range(count) for core in ((b, c)[number % 2],)]
             ids = {answer[1] for answer in await asyncio.gather(*emits)}
-            await until(lambda: seen == ids and told >= ids)
+            await until(lambda: seen == told == begun == stored == ids)
             for task in tasks:
                 task.cancel()
 
@@ -355,6 +358,76 @@ def test_connections_that_are_cut_come_back(tmp_path, postgres):
     go(main())
 
 
+def test_instances_of_one_name_share_the_work_of_all_replicas(tmp_path, postgres):
+    async def main():
+        first, second = chain(length=1), chain(length=1)
+        release = asyncio.Event()
+
+        async def body(inputs, request):
+            await release.wait()
+            return 1.0
+
+        first.bodies["A"] = second.bodies["A"] = body
+        async with replicas(tmp_path, postgres) as (a, b), working(a, first), working(b, second):
+            for core, worker in itertools.product((a, b), (first, second)):
+                await until(lambda c=core, w=worker: knows(c, w, f"127.0.0.1:{w.port}"))
+            ids = [(await (a, b)[number % 2].emit(number))[1] for number in range(40)]
+            await until(lambda: len(first.requests) + len(second.requests) == 40)
+            release.set()
+            assert len(first.requests) == len(second.requests) == 20
+            for window_id in ids:
+                assert (await a.finished(window_id)).run.state == "succeeded"
+
+    go(main())
+
+
+def test_readers_that_take_every_connection_keep_nobody_from_writing(tmp_path, postgres):
+    async def main():
+        options = {"database_connections_max": 2}
+        async with replicas(tmp_path, postgres, 1, **options) as (core,), working(core, self_counter()):
+            store = core.core.store
+            reads = [asyncio.ensure_future(store.fetch("SELECT pg_sleep(0.2)")) for _ in range(60)]
+            ids = [(await core.emit(number))[1] for number in range(20)]
+            assert len(set(ids)) == 20
+            # Asked of the engine: reading a run from the store waits its turn behind the readers.
+            await until(lambda: len(core.core.engine.index) == 0)
+            assert not all(read.done() for read in reads)
+            for read in reads:
+                read.cancel()
+            assert [row.value.number for row in await core.results("N")] == [n + 1.0 for n in range(20)]
+
+    go(main())
+
+
+def test_a_server_without_a_free_connection_is_tried_again(tmp_path, postgres):
+    async def main():
+        url = await new_database(postgres)
+        role = url.rpartition("/")[2].partition("?")[0] + "_few"
+        admin = await asyncpg.connect(url)
+        await admin.execute(f"CREATE ROLE {role} LOGIN")
+        await admin.execute(f"CREATE SCHEMA orca AUTHORIZATION {role}")
+        few = DatabaseUrl(url.replace("postgres:@", f"{role}:@", 1))
+        async with running(tmp_path, database=few, lease_s=1.0) as core, working(core, chain(length=1)):
+            cut = (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            await admin.execute(f"ALTER ROLE {role} CONNECTION LIMIT 0")
+            await admin.execute(cut)
+            with pytest.raises(grpc.aio.AioRpcError, match="too many connections") as caught:
+                await core.emit(1)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+            await admin.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
+            stored = {}
+            while 1 not in stored:
+                await emitted(core, 1, stored)
+            await until(lambda: len(core.core.engine.index) == 0)
+            assert (await core.finished(stored[1])).run.state == "succeeded"
+        await admin.close()
+
+    go(main())
+
+
 def test_sql_reads_and_nothing_else(tmp_path, postgres):
     async def main():
         async with replicas(tmp_path, postgres, 1, call_deadline_s=2.0) as (core,), working(core, chain()):
@@ -426,17 +499,20 @@ def test_windows_and_values_keep_their_form(tmp_path, postgres):
         worker = Worker(
             "odd", {"A": lambda inputs, request: [0.1, 2.0], "B": lambda inputs, request: {"x": "ü\x00"}}
         )
-        worker.algorithm("A").result_type = wire.ARRAY
+        field = worker.algorithm("A").window_type.metadataFields.add(name="station")
+        field.filter = True
+        worker.algorithms["A"].result_type = wire.ARRAY
         worker.algorithm("B").result_type = wire.STRUCT
         async with replicas(tmp_path, postgres, 1) as (core,), working(core, worker):
-            message = window(1, metadata={"station": "a\x00b", "deep": {"list": [1, None, True]}})
+            station = "a\x00b" + "station " * 1000
+            message = window(1, metadata={"station": station, "deep": {"list": [1, None, True]}})
             message.origin = "o\x00rigin"
             answer = core.call(wire.OrcaCore.EmitWindow)(message)
             await answer
             window_id = int(dict(list(await answer.trailing_metadata()))[wire.WINDOW_ID_KEY])
             detail = await core.finished(window_id)
             assert detail.run.state == "succeeded", detail
-            assert json.loads(detail.run.metadata)["station"] == "a\x00b"
+            assert json.loads(detail.run.metadata)["station"] == station
             values = {one.algorithm.name: one.value for one in detail.executions}
             assert json.loads(values["B"].json) == {"x": "ü\x00"}
             assert len(values["A"].array) == 16

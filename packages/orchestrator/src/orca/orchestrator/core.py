@@ -35,8 +35,8 @@ __all__ = ["Core", "EmitOptions"]
 logger = logging.getLogger(__name__)
 
 NAME_CHARS_MAX = 200
-# The year 9999: later times cannot be written as a Timestamp.
-TIME_NS_MAX = 253_402_300_800 * 10**9
+# The year 2262: later nanoseconds do not fit into the 64 bits that both stores have for them.
+TIME_NS_MAX = 2**63 - 1
 HOUSEKEEPING_S = 30.0
 # A window is planned again when registrations changed on another replica meanwhile; they do not change for ever.
 PLANS_MAX = 20
@@ -273,9 +273,7 @@ def _check_window(kind: WindowTypeRef, times_ns: tuple[int, int], origin: str) -
     if len(origin) > NAME_CHARS_MAX:
         faults.append(FieldFault("origin", f"has {len(origin)} characters, at most {NAME_CHARS_MAX}"))
     if not 0 < time_from_ns < TIME_NS_MAX:
-        faults.append(
-            FieldFault("time_from", "must lie after 1970-01-01T00:00:00Z and before the year 10000")
-        )
+        faults.append(FieldFault("time_from", "must lie after 1970-01-01T00:00:00Z and before the year 2262"))
     if not time_from_ns <= time_to_ns < TIME_NS_MAX:
-        faults.append(FieldFault("time_to", "must not lie before time_from, nor after the year 9999"))
+        faults.append(FieldFault("time_to", "must not lie before time_from, nor after the year 2261"))
     raise InvalidFieldError(tuple(faults))

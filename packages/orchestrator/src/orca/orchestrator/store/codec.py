@@ -44,6 +44,10 @@ __all__ = [
 ]
 
 
+# The key is part of an index, and PostgreSQL's take no more than 2,700 bytes in all.
+FILTER_KEY_BYTES_MAX = 2_000
+
+
 def canonical(value: object) -> str:
     """JSON with sorted keys and no spaces: equal values give equal text.
 
@@ -197,7 +201,14 @@ def filter_key(fields: Sequence[MetadataFieldDef], metadata: Mapping[str, object
         for entry in fields
         if entry.filter
     }
-    return canonical(chosen) if chosen else ""
+    key = canonical(chosen) if chosen else ""
+    if (
+        len(key) * 4 > FILTER_KEY_BYTES_MAX
+        and len(key.encode("utf-8", "surrogatepass")) > FILTER_KEY_BYTES_MAX
+    ):
+        digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return canonical({"digest": digest})
+    return key
 
 
 def _hidden(value: object) -> str:

@@ -337,7 +337,12 @@ class PostgresStore:
 
     async def _accept_group(self, connection: Any, operations: Sequence[Operation]) -> None:
         await postgres_ops.accept(
-            connection, operations, backlog=self._backlog, owner=str(self._owner), tell=self._news.tell
+            connection,
+            operations,
+            backlog=self._backlog,
+            owner=str(self._owner),
+            name=self.window_type,
+            tell=self._news.tell,
         )
 
     def record(

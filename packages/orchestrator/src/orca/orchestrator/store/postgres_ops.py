@@ -13,7 +13,7 @@ from orca.orchestrator.store.records import OPEN, RUN_STATES, Accepted
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from orca.orchestrator.model import AlgorithmRef
+    from orca.orchestrator.model import AlgorithmRef, WindowTypeRef
     from orca.orchestrator.store.postgres_backlog import PostgresBacklog
     from orca.orchestrator.store.postgres_group import Operation
     from orca.orchestrator.store.postgres_news import Event
@@ -124,6 +124,7 @@ async def accept(
     *,
     backlog: PostgresBacklog,
     owner: str,
+    name: Callable[[int], WindowTypeRef],
     tell: Callable[[Any, Sequence[Event]], Awaitable[None]],
 ) -> None:
     """Store windows, their runs and the runs' jobs; each operation's value is (accepted, job)."""
@@ -158,10 +159,23 @@ async def accept(
                 )
             else:
                 operation.value = (Accepted(*found, duplicate=True, token=0), 0)
+    await tell(connection, _accept_events(planned, name))
+
+
+def _accept_events(operations: Sequence[Operation], name: Callable[[int], WindowTypeRef]) -> list[Event]:
     events: list[Event] = []
-    if any(not operation.item.claim for operation in fresh):
-        events.append(("wake", {}))
-    await tell(connection, events)
+    waits = False
+    for operation in operations:
+        if operation.value is None or operation.value[0].duplicate:
+            continue
+        accepted: Accepted = operation.value[0]
+        window_id, run_id = accepted.window_id, accepted.run_id
+        detail = {"window_id": window_id, "type": str(name(operation.item.window.type_id))}
+        events.append(("window", detail))
+        if accepted.token:
+            events.append(("run", {"run_id": run_id, "window_id": window_id, "state": "started"}))
+        waits = waits or bool(run_id and not accepted.token)
+    return [("wake", {}), *events] if waits else events
 
 
 async def _store_windows(
