@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["Drawing", "Figure", "Way", "draw", "lookback_text"]
 
 CHAR_WIDTH = 7.6
+LINE_CHARS = 34
+"""What counts and durations take below a name, in its wider letters."""
 NODE_HEIGHT = 58.0
 PROCESSOR_PADDING = Padding(16.0, 34.0, 16.0, 16.0)
 
@@ -93,7 +95,7 @@ def draw(registrations: Iterable[Registration], window_type: str = "") -> Drawin
             key = str(entry.ref)
             kind = f"{entry.window_type.name} {entry.window_type.version}"
             named[key] = (entry.name, entry.version, kind)
-            width = max(len(key) + 3, 26) * CHAR_WIDTH + 16
+            width = max(len(key) + 3, LINE_CHARS) * CHAR_WIDTH + 16
             nodes.append(Node(key, width, NODE_HEIGHT, around))
             needs = [(str(one.algorithm), one.lookback) for one in entry.dependencies]
             if entry.self_lookback is not None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 from orca.orchestrator.dashboard.access import Access, load_secret
@@ -21,6 +22,8 @@ LOOPBACK = "127.0.0.1"
 """The pages never listen anywhere else, wherever the core does: reach them from afar through a tunnel."""
 
 BACKLOG = 128
+# When the first page is out, and what compiling it took can go back to the system.
+TIDY_S = 2.0
 # What is left of half a second, within which the whole core ends, once streams were told to end.
 STOP_S = 0.4
 
@@ -38,6 +41,7 @@ class Pages:
         self._web: Any = None
         self._serving: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._tidying: asyncio.TimerHandle | None = None
         self._access: Access | None = None
         self._core: CoreServer | None = None
         self.port = 0
@@ -84,7 +88,9 @@ class Pages:
         web = await asyncio.to_thread(_load)
         assert self._core is not None
         self._web = web.Web(self._core, self.access)
-        self._serving = asyncio.get_running_loop().create_task(self._web.serve(self._socket))
+        loop = asyncio.get_running_loop()
+        self._serving = loop.create_task(self._web.serve(self._socket))
+        self._tidying = loop.call_later(TIDY_S, _give_back)
 
     async def stop(self) -> None:
         """Close within half a second."""
@@ -94,6 +100,8 @@ class Pages:
             asyncio.get_running_loop().remove_reader(self._socket)
         if self._opening is not None:
             await asyncio.wait([self._opening])
+        if self._tidying is not None:
+            self._tidying.cancel()
         if self._serving is not None:
             self._web.stop()
             _, late = await asyncio.wait([self._serving], timeout=STOP_S)
@@ -106,6 +114,15 @@ def _load() -> Any:
     from orca.orchestrator.dashboard import web  # noqa: PLC0415 - only when a page is opened
 
     return web
+
+
+def _give_back() -> None:
+    """Return memory that imports and templates needed for a moment, where the C library can (glibc)."""
+    import ctypes  # noqa: PLC0415 - only when a page is opened
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def _listen(port: int) -> socket.socket:
