@@ -1,9 +1,9 @@
 """The worker side by side with orca-python 0.13.0: the same client, the same calls, in one run.
 
-    python benchmarks/processor/run.py [--quick] [--json FILE]
+    python benchmarks/processor/run.py [--quick] [--transport auto|grpc] [--json FILE]
 
 Absolute numbers drift with the machine; the ratios are what counts. Every measurement is taken in turns, theirs and
-ours, and the median of the rounds is compared.
+ours, and the median of the rounds is compared. Both are registered with a core, as in real use.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent import futures
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ def slow(params: ExecutionParams) -> ValueResult:
     time.sleep(0.2)
     return ValueResult(1.0)
 proc.algorithm("Slow", "1.0.0", window)(slow)
+proc.Register()
 proc.Start()
 """
 OURS = THEIRS.replace("from orca_python import", "from orca.processor import").replace(
@@ -81,13 +83,41 @@ def free_port() -> int:
 
 
 @contextmanager
-def worker(python: str, program: str) -> Any:
+def core() -> Any:
+    """A core that takes every registration and knows every processor; yields its port."""
+    known = wire.InternalState()
+
+    def register(request: wire.ProcessorRegistration, _context: Any) -> wire.Status:
+        known.processors.append(request)
+        return wire.Status(received=True, message="Successfully registered processor")
+
+    def expose(_request: wire.ExposeSettings, _context: Any) -> wire.InternalState:
+        return known
+
+    handlers = {
+        method.name: grpc.unary_unary_rpc_method_handler(
+            function, method.request.FromString, method.response.SerializeToString
+        )
+        for method, function in ((wire.OrcaCore.RegisterProcessor, register), (wire.OrcaCore.Expose, expose))
+    }
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("OrcaCore", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield port
+    finally:
+        server.stop(0)
+
+
+@contextmanager
+def worker(python: str, program: str, core_port: int) -> Any:
     """A worker process; yields (port, process)."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         env = {
             **os.environ,
-            "ORCA_CORE": "127.0.0.1:1",
+            "ORCA_CORE": f"127.0.0.1:{core_port}",
             "PROCESSOR_ADDRESS": f"127.0.0.1:{port}",
             "PROCESSOR_EXTERNAL_PORT": str(port),
         }
@@ -267,10 +297,16 @@ def ratios(found: dict[str, Any]) -> dict[str, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--transport", choices=["auto", "grpc"], default="auto", help="what serves our side")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     theirs = str(published_python("orca-python==0.13.0", python=sys.executable))
-    with worker(theirs, THEIRS) as one, worker(sys.executable, OURS) as two:
+    program = OURS.replace('Processor("bench")', f'Processor("bench", transport="{options.transport}")')
+    with (
+        core() as port,
+        worker(theirs, THEIRS, port) as one,
+        worker(sys.executable, program, port) as two,
+    ):
         found = uvloop.run(measure({"theirs": one, "ours": two}, quick=options.quick))
     found["arrays"] = conversions()
     found["import ms"] = {

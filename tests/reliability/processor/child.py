@@ -19,6 +19,12 @@ import misbehaving
 from orca.processor import Processor, WindowType
 from orca.processor.executors import ProcessExecutor
 
+PATIENCE_S = 90.0
+"""A busy machine starts a process or fills an oversized list far slower than an idle one."""
+
+LOOPS_S = 2.0
+"""For the one that never ends."""
+
 TYPE = WindowType("Every30Second", "1.0.0", "half a minute")
 
 
@@ -42,11 +48,14 @@ def main() -> None:
     proc.algorithm("Good", "1.0.0", TYPE)(good)
     proc.algorithm("Echo", "1.0.0", TYPE)(echo)
     for name in misbehaving.THREADS:
-        proc.algorithm(f"Thread{name}", "1.0.0", TYPE, timeout_s=5.0)(getattr(misbehaving, name.lower()))
+        proc.algorithm(f"Thread{name}", "1.0.0", TYPE, timeout_s=PATIENCE_S)(
+            getattr(misbehaving, name.lower())
+        )
     pool = ProcessExecutor(4)
     for name in misbehaving.PROCESSES:
         function = getattr(misbehaving, name.lower())
-        proc.algorithm(f"Process{name}", "1.0.0", TYPE, executor=pool, timeout_s=5.0)(function)
+        timeout_s = LOOPS_S if name == "Loops" else PATIENCE_S
+        proc.algorithm(f"Process{name}", "1.0.0", TYPE, executor=pool, timeout_s=timeout_s)(function)
 
     def ready(server: Any) -> None:
         print(server.port, flush=True)

@@ -68,7 +68,7 @@ class Target:
             return str(error.code().name)
         return "OK"
 
-    def execute(self, *names: str, timeout_s: float = 120) -> dict[str, Any]:
+    def execute(self, *names: str, timeout_s: float = 300) -> dict[str, Any]:
         stream = wire.call(self.channel, wire.OrcaProcessor.ExecuteDagPart)(
             request(*names), timeout=timeout_s
         )

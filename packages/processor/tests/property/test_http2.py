@@ -14,6 +14,7 @@ import hpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import busy
 
 from orca.processor import _hpack, _http2
 from orca.processor._http2 import Connection, Data, Ended, ErrorCode, Headers, Pong, Reset
@@ -38,6 +39,7 @@ REQUEST = [
     st.booleans(),
     st.lists(st.sampled_from([0, 50, 4096]), min_size=8, max_size=8),
 )
+@busy
 def test_headers_of_another_encoder_are_read(blocks: Any, huffman: bool, sizes: Any) -> None:
     encoder, decoder = hpack.Encoder(), _hpack.Decoder()
     for headers, size in zip(blocks, sizes, strict=False):
@@ -49,12 +51,14 @@ def test_headers_of_another_encoder_are_read(blocks: Any, huffman: bool, sizes: 
 
 
 @given(HEADERS)
+@busy
 def test_our_headers_are_read_by_another_decoder(headers: Any) -> None:
     block = _hpack.encode([(name.encode(), value.encode()) for name, value in headers])
     assert [tuple(one) for one in hpack.Decoder().decode(block)] == headers
 
 
 @given(st.binary(max_size=300))
+@busy
 def test_nonsense_is_no_header_block_or_agrees_with_another_decoder(data: bytes) -> None:
     try:
         found = _hpack.Decoder().decode(data)
@@ -120,7 +124,7 @@ class Pair:
     st.integers(0, 2**32),
     st.lists(st.tuples(st.integers(0, 200_000), st.integers(0, 200_000)), min_size=1, max_size=6),
 )
-@settings(max_examples=40, deadline=None)
+@settings(busy, max_examples=40)
 def test_calls_of_another_client_in_any_pieces(seed: int, calls: Any) -> None:
     pair = Pair(random.Random(seed))
     bodies: dict[int, bytes] = {}
@@ -330,6 +334,7 @@ def test_headers_larger_than_a_frame_are_sent_and_read_in_parts() -> None:
 
 
 @given(st.lists(st.binary(max_size=200), max_size=10), st.booleans())
+@busy
 def test_nonsense_never_raises(pieces: list[bytes], greeted: bool) -> None:
     ours = Connection()
     ours.receive(OPEN if greeted else b"")
@@ -344,7 +349,7 @@ def test_nonsense_never_raises(pieces: list[bytes], greeted: bool) -> None:
         max_size=20,
     )
 )
-@settings(max_examples=300)
+@settings(busy, max_examples=300)
 def test_frames_of_nonsense_never_raise(frames: Any) -> None:
     ours = Connection()
     ours.receive(OPEN + frame(1, 4, 1, BLOCK))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import busy
 
 from orca.processor import arrays, convert, structs, wire
 from orca.processor.errors import ConversionError
@@ -28,12 +29,14 @@ nanoseconds = st.integers(0, 253_402_300_799 * 10**9)
 
 
 @given(mappings)
+@busy
 def test_structs(mapping: dict[str, Any]) -> None:
     message = wire.Struct.FromString(structs.to_struct(mapping).SerializeToString())
     assert structs.struct_dict(message) == mapping
 
 
 @given(nanoseconds, nanoseconds, names, versions, texts, mappings)
+@busy
 def test_windows(one: int, two: int, name: str, version: str, origin: str, metadata: dict[str, Any]) -> None:  # noqa: PLR0917
     window = Window.unchecked(min(one, two), max(one, two), name, version, origin, metadata)
     message = wire.Window.FromString(convert.window_to_wire(window).SerializeToString())
@@ -74,12 +77,14 @@ algorithms = st.builds(
 
 
 @given(st.builds(ProcessorSpec, names, texts, texts, st.lists(algorithms, max_size=3).map(tuple), texts))
+@busy
 def test_registrations(spec: ProcessorSpec) -> None:
     sent = convert.processor_to_wire(spec).SerializeToString()
     assert convert.processor_from_wire(wire.ProcessorRegistration.FromString(sent)) == spec
 
 
 @given(st.lists(st.floats(width=32) | st.integers(-1000, 1000) | st.booleans(), max_size=300))
+@busy
 def test_arrays_agree_with_numpy_and_with_protobuf(values: list[float]) -> None:
     plain, fast = wire.FloatArray(), wire.FloatArray()
     arrays.fill_floats(plain, values)
@@ -90,6 +95,7 @@ def test_arrays_agree_with_numpy_and_with_protobuf(values: list[float]) -> None:
 
 
 @given(st.binary(max_size=200))
+@busy
 def test_reading_never_refuses_what_parses(data: bytes) -> None:
     for kind, read in (
         (wire.Window, convert.window_from_wire),
@@ -112,6 +118,7 @@ anything = st.recursive(
 
 
 @given(anything, st.sampled_from(ResultKind))
+@busy
 def test_writing_a_result_works_or_raises_a_conversion_error(value: Any, kind: ResultKind) -> None:
     message = wire.Result()
     try:
