@@ -24,11 +24,18 @@ ROOT = Path(__file__).resolve().parents[4]
 DUMP = Path(__file__).resolve().parents[1] / "support_compat" / "names_dump.py"
 RELEASES = [
     ("orca-python", "0.2.0"),
+    ("orca-python", "0.5.0"),
     ("orca-python", "0.7.14"),
+    ("orca-python", "0.9.0"),
+    ("orca-python", "0.11.0"),
     ("orca-python", "0.13.0"),
     ("orca-runtime-python", "0.1.0"),
+    ("orca-runtime-python", "0.1.13"),
+    ("orca-runtime-python", "0.1.27"),
     ("orca-runtime-python", "0.1.30"),
     ("orchestra-sdk", "0.0.16"),
+    ("orchestra-sdk", "0.0.21"),
+    ("orchestra-sdk", "0.1.2"),
     ("orchestra-sdk", "0.2.0"),
 ]
 DISTRIBUTIONS = sorted({name for name, _ in RELEASES})
