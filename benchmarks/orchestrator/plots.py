@@ -44,7 +44,7 @@ def plot(title: str, x_name: str, y_name: str, lines: list[Line], *, logarithmic
     parts = [
         head,
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        f'<text x="{LEFT}" y="20" font-weight="bold">{escape(title)}</text>',
+        f'<text x="{LEFT}" y="20"><tspan font-weight="bold">{escape(title)}</tspan> ({escape(y_name)})</text>',
     ]
     for step in range(5):
         value = top * step / 4
@@ -57,7 +57,6 @@ def plot(title: str, x_name: str, y_name: str, lines: list[Line], *, logarithmic
         text = f"{x:,.0f}"
         parts.append(f'<text x="{place[0]:.1f}" y="{place[1] + 18:.1f}" text-anchor="middle">{text}</text>')
     parts.append(f'<text x="{LEFT + wide / 2}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_name)}</text>')
-    parts.append(f'<text x="{LEFT - 50}" y="{TOP - 4}" fill="#57606a">{escape(y_name)}</text>')
     for line, colour in zip(lines, COLOURS, strict=False):
         places = [at(x, y) for x, y in line.points]
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
