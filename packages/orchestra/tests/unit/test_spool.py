@@ -163,7 +163,9 @@ def test_a_commit_is_synced_where_it_is_asked_for_and_otherwise_at_rest(spool, f
         spool.rest()
     (folder / "outbox.db-wal").rmdir()
     spool.rest()  # without a log there is nothing to sync
-    Spool(None).rest()
+    memory = Spool(None)
+    memory.rest()
+    memory.close()
 
 
 def test_a_long_log_is_folded_in_at_rest(spool, folder):
