@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -262,6 +262,25 @@ def test_between_two_items_the_caller_is_outside(sdk, server, run_id):
     next(generator)
     assert current_run() is None
     list(generator)
+
+
+@pytest.mark.parametrize("state", ["watching", "gone", "stopped"])
+def test_a_supervised_run_that_ends_by_itself_leaves_no_watcher(make_sdk, server, run_id, monkeypatch, state):
+    from orchestra.sdk import _supervise
+
+    monkeypatch.setattr(_supervise, "GONE_S", 30.0 if state == "watching" else 0.2)
+    sdk = make_sdk(supervise=True)
+    with sdk.task("job"):
+        watcher = sdk._reporter.active_run(UUID(run_id))._supervision._process
+        assert watcher.poll() is None
+        if state == "gone":
+            watcher.kill()
+            watcher.wait()
+        if state == "stopped":
+            watcher.send_signal(signal.SIGSTOP)
+    assert watcher.returncode == (0 if state == "watching" else -signal.SIGKILL)
+    assert server.run(run_id).statuses == ["RUNNING", "SUCCEEDED"]
+    assert server.run(run_id).late == []
 
 
 def test_cancel_requests_are_raised_where_asked(sdk, server, run_id):

@@ -20,6 +20,9 @@ __all__ = ["Supervision"]
 
 logger = logging.getLogger(__name__)
 
+GONE_S = 5.0
+"""How long the end of a run waits for its watching process to go, which may not even have begun."""
+
 
 class Supervision:
     """One watching process for one run.
@@ -87,7 +90,7 @@ class Supervision:
         except (OSError, ValueError):
             logger.debug("the supervisor is gone already")
         try:
-            process.wait(5.0)
+            process.wait(GONE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
