@@ -3,8 +3,11 @@
 import asyncio
 import json
 import os
+import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -299,3 +302,28 @@ def test_the_doctor_knows_damaged_and_newer_stores(tmp_path, monkeypatch):
     assert "newer version (schema 99" in findings()[1][1]
     path.write_bytes(b"no database" * 1000)
     assert "cannot be read" in findings()[1][1]
+
+
+def test_the_foreground_ends_at_ctrl_c_and_leaves_nothing(tmp_path):
+    program = "import sys; from orca.common.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "start", "--foreground", "--port", "0", "--json"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        try:
+            known = json.loads(process.stdout.readline())
+            host, _, port = known["address"].rpartition(":")
+            socket.create_connection((host, int(port)), 5).close()
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, errors) == (0, "")
+    assert not FolderLock.held(tmp_path / ".orca")
+    assert not (tmp_path / ".orca" / "core.json").exists()
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((host, int(port)), 5)
+    # It was the leader of its session: nobody of that is left.
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)

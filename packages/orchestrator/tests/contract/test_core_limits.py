@@ -124,6 +124,21 @@ def test_windows_are_kept_by_age(tmp_path):
     go(main())
 
 
+def test_a_call_that_takes_too_long_is_ended_and_can_be_made_again(tmp_path):
+    async def main():
+        async with running(tmp_path, call_deadline_s=0.2) as core:
+            other = sqlite3.connect(tmp_path / "orca.db", isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            assert await code_of(core.emit(1)) is grpc.StatusCode.DEADLINE_EXCEEDED
+            other.execute("ROLLBACK")
+            other.close()
+            _, window_id, _ = await core.emit(1)
+            rows = await core.rows(q.OrcaQuery.ListWindows, q.ListWindowsRequest())
+            assert [row.id for row in rows] == [window_id]
+
+    go(main())
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
     """A CA of ours, one of strangers, and a certificate of each for this machine."""

@@ -216,6 +216,28 @@ def test_reprocessing_a_range_anew_and_with_kept_results(tmp_path):
     go(main())
 
 
+def test_a_range_is_run_again_with_a_new_version_of_an_algorithm(tmp_path):
+    async def main():
+        worker = chain(length=1)
+        async with running(tmp_path) as core, working(core, worker):
+            for number in range(3):
+                await core.finished((await core.emit(number))[1])
+            del worker.algorithms["A"]
+            worker.algorithm("A", version="1.1.0")
+            worker.bodies["A"] = lambda inputs, request: 5.0
+            await worker.register(core.address)
+            made = await core.rows(
+                q.OrcaQuery.Reprocess, q.ReprocessRequest(window_type=q.Ref(name="Every30Second"))
+            )
+            for step in made:
+                await core.finished(step.window_id)
+            rows = await core.results("A")
+            versions = sorted((row.algorithm.version, row.value.number) for row in rows)
+            assert versions == [("1.0.0", 1.0)] * 3 + [("1.1.0", 5.0)] * 3
+
+    go(main())
+
+
 def test_cancelling_active_and_waiting_runs(tmp_path):
     async def main():
         async def forever(inputs, request):

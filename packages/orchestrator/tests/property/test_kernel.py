@@ -17,7 +17,9 @@ from orca.orchestrator.execution import (
     RetryRule,
     Sent,
     Status,
+    StepMemo,
     Succeeded,
+    SucceededAll,
     advance,
     begin,
     group,
@@ -152,6 +154,44 @@ def test_every_history_ends_with_each_node_finished_exactly_once(registrations, 
     again, effects = begin(plan, world.finished)
     assert effects == (complete,)
     assert again.open == 0
+
+
+@settings(deadline=None)
+@given(dags(), st.data())
+def test_several_results_in_one_step_are_the_same_as_one_after_the_other(registrations, data):
+    plan = build_plan(registrations, WINDOW_REF)
+    state, _ = begin(plan)
+    nodes = tuple(range(data.draw(st.integers(1, len(plan.nodes)))))
+    state, _ = advance(plan, state, Sent(nodes))
+    singly, told = state, []
+    for node in nodes:
+        singly, effects = advance(plan, singly, Succeeded(node))
+        told.extend(effects)
+    together, effects = advance(plan, state, SucceededAll(nodes))
+    assert together == singly
+    ready = {node for effect in told if isinstance(effect, Ready) for node in effect.nodes}
+    assert {node for effect in effects if isinstance(effect, Ready) for node in effect.nodes} == ready
+    assert [one for one in effects if not isinstance(one, Ready)] == [
+        one for one in told if not isinstance(one, Ready)
+    ]
+
+
+@settings(deadline=None)
+@given(dags(), st.data())
+def test_kept_steps_are_the_steps(registrations, data):
+    """Two runs of one plan, step for step: what is kept from the first answers the second, and both are right."""
+    plan = build_plan(registrations, WINDOW_REF)
+    first, _ = begin(plan)
+    memo = StepMemo(plan, first)
+    rule = RetryRule()
+    for _ in range(2):
+        state = plain = first
+        for node in range(len(plan.nodes)):
+            events = [Sent((node,)), data.draw(st.sampled_from([Succeeded(node), Failed(node, "boom")]))]
+            for event in events:
+                state, effects = memo.advance(state, event, rule=rule, seed="s")
+                plain, expected = advance(plan, plain, event, rule=rule, seed="s")
+                assert (state, effects) == (plain, expected)
 
 
 spans = st.lists(
