@@ -693,3 +693,32 @@ def test_a_taken_port_is_said(proc: Processor) -> None:
         other = Processor("other", bind=f"127.0.0.1:{running.server.port}", environ={})
         with pytest.raises(BadEnvVar, match="cannot listen"), serving(other):
             pass
+
+
+def test_a_call_that_is_over_is_freed_at_once(proc: Processor, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gc
+    import weakref
+
+    @proc.algorithm("One", "1.0.0", TYPE)
+    def one(params: ExecutionParams) -> float:
+        return 1.0
+
+    class Watched(engine_module._Part):
+        """Can be referred to weakly."""
+
+    seen: list[Any] = []
+
+    def make(*arguments: Any) -> Any:
+        made = Watched(*arguments)
+        seen.append(weakref.ref(made))
+        return made
+
+    monkeypatch.setattr(engine_module, "_Part", make)
+    gc.disable()
+    try:
+        with serving(proc) as running:
+            assert running.value("One_1.0.0") == 1.0
+            assert running.value("One_1.0.0") == 1.0
+            assert seen[0]() is None
+    finally:
+        gc.enable()

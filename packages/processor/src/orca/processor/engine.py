@@ -231,6 +231,7 @@ class _Part:
     def cancel(self) -> None:
         """Nobody waits any more."""
         self.over = True
+        self.call.close()
         if self._grower is not None:
             self._grower.cancel()
         with self._lock:

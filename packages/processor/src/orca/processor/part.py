@@ -148,6 +148,11 @@ class Call:
         self.shared = shared
         self.ended = ended
 
+    def close(self) -> None:
+        """The call is over: nothing of it refers back to what runs it, or only the garbage collector would free it."""
+        self.ended = _over
+        self._alone = None
+
     @property
     def window(self) -> Window:
         """The window that triggered the call."""
@@ -170,6 +175,10 @@ class Call:
                 self.ended,
             )
         return self._alone
+
+
+def _over() -> bool:
+    return True
 
 
 def plan(request: wire.ExecutionRequest, definitions: Definitions) -> list[Job]:
