@@ -13,7 +13,7 @@ __all__ = ["Outcome", "clean_environment", "run_program"]
 
 PROGRAM_TIMEOUT_S = 45
 # Variables of the machine that would change what a program does.
-DROPPED = ("ORCA_", "ORCHESTRA_", "PROCESSOR_", "ORCASERVER", "PYTHONPATH", "COVERAGE_")
+DROPPED = ("ORCA_", "ORCHESTRA_", "PROCESSOR_", "ORCASERVER", "PYTHONPATH")
 
 
 @dataclass(frozen=True)
