@@ -1,4 +1,4 @@
-"""Draw what ``run.py --json FILE`` wrote: ``plots.py FILE FOLDER`` makes SVG files without any library."""
+"""Draw what ``run.py --json FILE`` wrote: ``plots.py FILE FOLDER`` makes SVG files and a table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import sys
 from html import escape
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 640, 300, 64, 34, 150, 46
 INK, GRID, COLOURS = "#24292f", "#d0d7de", ("#0969da", "#bc4c00", "#1a7f37")
@@ -68,9 +68,24 @@ def plot(title: str, x_name: str, y_name: str, lines: list[Line], *, logarithmic
     return "\n".join([*parts, "</svg>", ""])
 
 
+def rows(table: dict[str, Any]) -> str:
+    """The systems side by side, as a table of Markdown."""
+    lines = ["| system | windows/s | p50 of one window | durable |", "|---|---|---|---|"]
+    for name, found in table.items():
+        if "not_run" in found:
+            lines.append(
+                f"| {name} | not run: {found['not_run'].strip().splitlines()[-1][:80]} | | {found['durable']} |"
+            )
+        elif "windows_per_s" in found:
+            rate, middle = found["windows_per_s"], found["p50_ms"]
+            lines.append(f"| {name} | {rate:,.0f} | {middle:.1f} ms | {found['durable']} |")
+    return "\n".join(lines)
+
+
 def main(source: Path, folder: Path) -> None:
-    """Write the charts."""
+    """Write the charts, print the table."""
     table = json.loads(source.read_text("utf-8"))
+    print(rows(table))
     sizes = table["sizes"]["sizes"]
 
     def grown(name: str) -> list[tuple[float, float]]:
