@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import subprocess
 import sys
 
 import grpc
@@ -199,3 +200,55 @@ def test_who_emitted_a_window_is_recorded_and_shown(tmp_path):
             assert [(row.parent_id, row.parent_exec_id) for row in rows] == [(0, ""), (first, "1-abcd-2")]
 
     go(main())
+
+
+LOCAL = """
+import asyncio, json
+from typing import Annotated
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from orca.orchestrator.local import LocalCore
+from orca.processor import Dep, Processor
+
+kept = InMemorySpanExporter()
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(kept))
+trace.set_tracer_provider(provider)
+proc = Processor("demo")
+
+@proc.algorithm("One", "1.0.0", "Hour", "1.0.0")
+def one() -> float:
+    return 1.0
+
+@proc.algorithm("Two", "1.0.0", "Hour", "1.0.0")
+async def two(value: Annotated[float, Dep(one)]) -> float:
+    raise KeyError("threshold")
+
+async def main():
+    async with LocalCore(proc) as core:
+        accepted = await core.emit("Hour", "1.0.0", (1, 2))
+        await core.wait(accepted.window_id)
+
+asyncio.run(main())
+names = {span.context.span_id: span.name for span in kept.get_finished_spans()}
+rows = [
+    [span.name, names.get(span.parent.span_id) if span.parent else None, span.status.is_ok]
+    for span in kept.get_finished_spans()
+]
+print(json.dumps(sorted(rows)))
+"""
+
+
+def test_local_mode_has_the_same_spans():
+    done = subprocess.run(
+        [sys.executable, "-c", LOCAL], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert json.loads(done.stdout.splitlines()[-1]) == [
+        ["orca algorithm One_1.0.0", "orca part demo", True],
+        ["orca algorithm Two_1.0.0", "orca part demo", False],
+        ["orca call demo", "orca window Hour_1.0.0", True],
+        ["orca part demo", "orca call demo", True],
+        ["orca window Hour_1.0.0", None, False],
+    ]

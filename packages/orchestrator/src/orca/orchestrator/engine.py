@@ -561,7 +561,7 @@ class Engine:
             node = active.info.algorithm_ids.index(entry.algorithm_id)
             freed.extend(self.index.recorded(active, node))
         if completion is not None:
-            tracing.end_window(active.trace, completion.state)
+            self._end_span(active, completion.state)
             freed.extend(self._release(active, free=False))
         if self.bus.wanted:
             self._tell(active, nodes, completion)
@@ -574,6 +574,8 @@ class Engine:
 
     def _release(self, active: ActiveRun, *, free: bool = True) -> list[tuple[ActiveRun, int]]:
         active.cancel_timers()
+        # Of a run that somebody else goes on with; one that has ended has no span any more.
+        self._end_span(active, OPEN)
         if self.dispatcher is not None and active.state.open:
             self.dispatcher.drop(active)
         freed = self.index.remove(active)
@@ -588,6 +590,10 @@ class Engine:
             for other, node in freed:
                 self._free(other, node)
         return freed
+
+    def _end_span(self, active: ActiveRun, state: int) -> None:
+        span, active.trace = active.trace, None
+        tracing.end_window(span, state)
 
     def _tell(self, active: ActiveRun, nodes: Sequence[NodeRecord], completion: Completion | None) -> None:
         for entry in nodes:
@@ -648,7 +654,7 @@ class Engine:
         for active in self.index:
             active.cancel_timers()
             # The next core's part of the run is a span beside this one, in the same trace.
-            tracing.end_window(active.trace, OPEN)
+            self._end_span(active, OPEN)
         if self._flush_timer is not None:
             self._flush_timer.cancel()
         self._flush_all()
