@@ -4,7 +4,7 @@
 
 Workloads: flat; guarded with a context update; three levels with six entry and exit actions; four regions that all
 move. Each peer runs in a process of its own; the environments are made here and kept in .cache. Ratios of one run
-count, absolute numbers drift with the machine. Parts are `peers`, `parse` and `verify`, all of them without
+count, absolute numbers drift with the machine. Parts are `peers`, `parse`, `check` and `verify`, all of them without
 ``--only``; ``--mutate`` adds the mutation score of the engine, from COUNT changes or all (an hour). Ends with 1 if a
 target is missed (never with --quick).
 """
@@ -30,7 +30,7 @@ TARGETS = {"flat": 10.0, "guarded": 8.0, "hierarchy": 10.0, "parallel": 30.0}
 LIMITS = {"ratio_10000_states": 1.5, "instance_bytes": 600.0, "durable_us": 30.0}
 LEAST = {"instances_per_s": 100_000.0}
 TIMEOUT_S = 900
-PARTS = ("peers", "parse", "verify")
+PARTS = ("peers", "parse", "check", "verify")
 PEERS = {
     BASE: ("orca_runtime.py", "orca-runtime-python==0.1.30"),
     "python-statemachine": ("py_statemachine.py", "python-statemachine==3.2.2"),
@@ -137,6 +137,8 @@ def main() -> int:
         missed += judge(results)
     if "parse" in options.only:
         missed += part("parse.py", "--check")
+    if "check" in options.only:
+        missed += part("check.py", *([] if options.quick else ["--check"]))
     if "verify" in options.only:
         missed += part("verify.py", *(["--quick"] if options.quick else []))
     if options.mutate:
