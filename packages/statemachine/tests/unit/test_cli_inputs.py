@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from orca.common.cli import run
+from orca.common.terminal import ask_for_json
 from orca.statemachine.cli import app
 
 LAMP = """machine Lamp
@@ -50,6 +51,12 @@ COMMANDS = {
 
 def machine(*args: str | Path) -> int:
     return run(app, [str(arg) for arg in args], prog="orca machine")
+
+
+@pytest.fixture(autouse=True)
+def _for_people() -> None:
+    """A process asks for JSON once and for good; here many commands run in one."""
+    ask_for_json(False)
 
 
 @pytest.fixture
