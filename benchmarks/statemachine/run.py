@@ -66,7 +66,7 @@ def xstate() -> list[str]:
 
 def measure(*, quick: bool) -> dict[str, dict[str, float]]:
     """All numbers, by name."""
-    scale, passes = (20, 1) if quick else (1, 3)
+    scale, passes = (20, 2) if quick else (1, 3)
     results = {
         "orca.statemachine": run([sys.executable, str(HERE / "peers" / "ours.py")], 200_000 // scale, passes)
     }

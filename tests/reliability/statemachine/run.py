@@ -1,6 +1,6 @@
 """What machines promise about crashes, and a search for a counterexample.
 
-    python tests/reliability/statemachine/run.py [--size quick|full] [--seed N] [--report FILE]
+    python tests/reliability/statemachine/run.py [--size quick|full] [--seed N] [--only ID...] [--report FILE]
 
 B-1  snapshot, drop and resume after every step: the same as a twin that is never interrupted
 B-2  kill -9 while it runs, and the end of the process at any line of the runtime: what was acknowledged is stored, the
@@ -30,6 +30,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -526,27 +527,27 @@ SCENARIOS = (
 )
 
 
-def run(size: str, seed: int) -> list[Outcome]:
-    """All scenarios."""
-    outcomes = []
-    for scenario in (*SCENARIOS, small_machines) if size == "full" else SCENARIOS:
+def run(size: str, seed: int, only: list[str]) -> Iterator[Outcome]:
+    """The scenarios, one after the other."""
+    full = size == "full"
+    chosen = (*SCENARIOS, small_machines) if full else SCENARIOS
+    for scenario in chosen:
+        name = (scenario.__doc__ or "").partition(";")[0].rstrip(".")
+        if only and name not in only:
+            continue
         start = time.monotonic()
-        outcome = scenario(seed, full=size == "full")
+        outcome = scenario(seed, full=full)
         outcome.duration_s = time.monotonic() - start
-        outcomes.append(outcome)
-    return outcomes
+        yield outcome
 
 
-def report(outcomes: list[Outcome]) -> str:
-    """A page with what was done and found."""
-    lines = ["| id | seed | what | problems | seconds |", "|---|---|---|---|---|"]
-    for item in outcomes:
-        counts = ", ".join(f"{count} {name}" for name, count in item.counts.items())
-        lines.append(
-            f"| {item.name} | {item.seed} | {counts} | {len(item.problems)} | {item.duration_s:.1f} |"
-        )
-    lines += [f"\n{item.name}: {problem}" for item in outcomes for problem in item.problems[:5]]
-    return "\n".join(lines) + "\n"
+HEAD = "| id | seed | what | problems | seconds |\n|---|---|---|---|---|\n"
+
+
+def row(item: Outcome) -> str:
+    """What was done and found, as a row of the page, and the first problems below it."""
+    counts = ", ".join(f"{count} {name}" for name, count in item.counts.items())
+    return f"| {item.name} | {item.seed} | {counts} | {len(item.problems)} | {item.duration_s:.1f} |\n"
 
 
 def main() -> int:
@@ -557,13 +558,21 @@ def main() -> int:
     parser.add_argument("--size", choices=["quick", "full"], default="quick")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
     parser.add_argument("--report", type=Path)
+    parser.add_argument("--only", nargs="+", metavar="ID", default=[], help="such as B-1 B-9")
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)  # what is damaged on purpose is logged thousands of times
-    page = report(outcomes := run(options.size, options.seed))
-    sys.stdout.write(page)
+    page, problems = HEAD, ""
+    sys.stdout.write(HEAD)
+    for item in run(options.size, options.seed, options.only):
+        sys.stdout.write(row(item))
+        sys.stdout.flush()
+        page += row(item)
+        problems += "".join(f"\n{item.name}: {problem}\n" for problem in item.problems[:5])
+    sys.stdout.write(problems)
     if options.report:
-        options.report.write_text(page, encoding="utf-8")
-    return 1 if any(item.problems for item in outcomes) else 0
+        options.report.parent.mkdir(parents=True, exist_ok=True)
+        options.report.write_text(page + problems, encoding="utf-8")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":
