@@ -52,7 +52,7 @@ WHERE id = ANY($2::bigint[]) AND queue_manager_id = $1
 """
 _OPEN = """
 SELECT r.id, r.token, r.owner, r.plan_id, r.priority, r.created_ns, w.id AS window_id, w.type_id,
-  w.time_from, w.time_to, w.origin, w.metadata, w.filter_key
+  w.time_from, w.time_to, w.origin, w.metadata, w.filter_key, w.trace
 FROM runs r JOIN windows w ON w.id = r.window_id
 WHERE r.id = ANY($1::bigint[]) AND r.state = 0 ORDER BY r.id FOR NO KEY UPDATE OF r
 """
@@ -249,6 +249,7 @@ class PostgresBacklog:
                     row["metadata"],
                     row["created_ns"],
                     tuple(done.get(row["id"], ())),
+                    row["trace"],
                 )
             )
         return runs
