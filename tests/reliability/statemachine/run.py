@@ -38,6 +38,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "packages" / "statemachine" / "tests" / "support_statemachine"))
 
 from random_machines import ACTIONS, EVENTS, Shape, random_machine  # noqa: E402
+from sample_machines import SAMPLES  # noqa: E402
 
 from orca.common.errors import OrcaError  # noqa: E402
 from orca.common.testing import FakeClock  # noqa: E402
@@ -347,14 +348,15 @@ def broken_texts(seed: int, *, full: bool) -> Outcome:
         "\n| ",
         "\n- ",
     ]
-    for number in range(300 if full else 10):
-        machine = random_machine(seed + number, Shape(custom_sync=False))
-        for text in (print_brace(machine), print_markdown(machine)):
-            for _ in range(10 if full else 3):
-                place, end = sorted(rng.randrange(len(text)) for _ in range(2))
-                broken = text[:place] + rng.choice(junk) * rng.randint(1, 4) + text[min(end, place + 9) :]
-                _read(broken, outcome)
-            _read(text, outcome)
+    texts = [show(make()) for make in SAMPLES.values() for show in (print_brace, print_markdown)]
+    for text in texts:
+        _read(text, outcome)
+        for _ in range(800 if full else 10):
+            place, end = sorted(rng.randrange(len(text)) for _ in range(2))
+            broken = text[:place] + rng.choice(junk) * rng.randint(0, 4) + text[min(end, place + 9) :]
+            _read(broken, outcome)
+    if outcome.counts["texts"] - outcome.counts["refused"] < len(texts):
+        outcome.problems.append("hardly a text was well formed")
     size = 100_000
     for nested in (
         "(" * size,
