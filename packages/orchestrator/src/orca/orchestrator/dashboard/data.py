@@ -39,7 +39,7 @@ DURATIONS_MAX = 1000
 
 _POINTS = (
     "SELECT s.kind, s.number, CASE WHEN s.kind = 1 THEN s.payload END AS payload, length(s.payload) AS size,"
-    " s.time_from, s.time_to, s.window_id, s.filter_key"
+    " s.time_from, s.time_to, s.window_id, s.filter_key, a.version"
     " FROM results s JOIN algorithms a ON a.id = s.algorithm_id"
 )
 
@@ -71,6 +71,8 @@ def numbers_of(kind: int, number: float | None, payload: bytes | None, size: int
 
 def _results_where(query: Mapping[str, str]) -> Where:
     name, _, version = query.get("algorithm", "").rpartition(" ")
+    if query.get("name"):  # all its versions, one over the other
+        name, version = query["name"], ""
     where = Where()
     where.ref("a", name, version)
     where.span("s", shown.time_ns(query.get("from", ""), "from"), shown.time_ns(query.get("to", ""), "to"))
@@ -78,7 +80,7 @@ def _results_where(query: Mapping[str, str]) -> Where:
 
 
 async def points(site: Site, request: Request) -> Response:
-    """The results of an algorithm as columns: one series per field and lane."""
+    """The results of an algorithm as columns: one series per version and lane."""
     where = _results_where(request.query_params)
     sql = f"{_POINTS}{where.text} ORDER BY s.time_to DESC, s.id DESC LIMIT ?"
     found = await site.fetch(sql, [*where.parameters, POINTS_MAX])
@@ -93,12 +95,12 @@ async def points(site: Site, request: Request) -> Response:
 
 def _columns(found: list[Mapping[str, Any]], wanted: str) -> dict[str, Any]:
     fields: dict[str, int] = {}
-    lanes: dict[str, int] = {}
+    lanes: dict[tuple[str, str], int] = {}
     rows: list[tuple[Mapping[str, Any], dict[str, float]]] = []
     for row in found:
         numbers = numbers_of(row["kind"], row["number"], row["payload"], row["size"])
         rows.append((row, numbers))
-        lanes.setdefault(row["filter_key"], len(lanes))
+        lanes.setdefault((row["version"], row["filter_key"]), len(lanes))
         for name in numbers:
             fields[name] = fields.get(name, 0) + 1
     field = wanted if wanted in fields else next(iter(fields), "")
@@ -115,8 +117,18 @@ def _columns(found: list[Mapping[str, Any]], wanted: str) -> dict[str, Any]:
             ids.append(row["window_id"])
             for one in series:
                 one.append(None)
-        series[lanes[row["filter_key"]]][-1] = numbers.get(field)
-    names = [", ".join(value for _, value in shown.metadata_of(lane)) or field for lane in lanes]
+        series[lanes[row["version"], row["filter_key"]]][-1] = numbers.get(field)
+    several = len({version for version, _ in lanes}) > 1
+    names = [
+        " ".join(
+            [
+                *([version] if several else []),
+                *([", ".join(value for _, value in shown.metadata_of(lane))] if lane else []),
+            ]
+        )
+        or field
+        for version, lane in lanes
+    ]
     return {
         "fields": list(fields),
         "field": field,
