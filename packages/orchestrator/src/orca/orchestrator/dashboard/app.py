@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import mimetypes
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -29,7 +28,8 @@ __all__ = ["build"]
 logger = logging.getLogger(__name__)
 
 _FOREVER = "public, max-age=31536000, immutable"
-_SERVED = (".css", ".js", ".svg")
+# Not by the module mimetypes, which reads the system's whole list into memory.
+_SERVED = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def build(server: CoreServer, streams: Streams) -> Starlette:
@@ -86,7 +86,6 @@ async def _static(request: Request) -> Response:
     path = (STATIC / request.path_params["name"]).resolve()
     if not path.is_relative_to(STATIC.resolve()) or path.suffix not in _SERVED or not path.is_file():
         raise HTTPException(404)
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     # The shared worker is found by its name alone, so it must be looked for anew.
     keep = _FOREVER if "v" in request.query_params else "no-cache"
-    return Response(path.read_bytes(), media_type=kind, headers={"cache-control": keep})
+    return Response(path.read_bytes(), media_type=_SERVED[path.suffix], headers={"cache-control": keep})

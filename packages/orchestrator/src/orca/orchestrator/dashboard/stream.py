@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from starlette.requests import Request
+    from starlette.types import Receive, Scope, Send
 
     from orca.orchestrator.core import Core
     from orca.orchestrator.events import CoreEvent, Subscription
@@ -55,10 +57,10 @@ class Streams:
         """``GET /events``."""
         if self.open >= STREAMS_MAX:
             return Response("Too many streams.\n", 503, headers={"retry-after": "5"})
-        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(self._news(), media_type="text/event-stream", headers=headers)
+        return _Answer(self)
 
-    async def _news(self) -> AsyncIterator[str]:
+    async def news(self, gone: asyncio.Future[None]) -> AsyncGenerator[str]:
+        """Messages until the core ends, or ``gone`` says that nobody reads any more."""
         self.open += 1
         closed = asyncio.ensure_future(self._closed.wait())
         following: asyncio.Future[CoreEvent] | None = None
@@ -69,10 +71,9 @@ class Streams:
                 newest_ns = max([self._core.bus.last_ns, *(ns for look in seen.values() for _, ns in look)])
                 yield f'retry: 500\n\nevent: hello\ndata: {{"at": {newest_ns / 1e6}}}\n\n'
                 following = asyncio.ensure_future(events.next())
-                while not self._closed.is_set():
-                    await asyncio.wait(
-                        [following, closed], timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED
-                    )
+                while not self._closed.is_set() and not gone.done():
+                    waits: list[asyncio.Future[Any]] = [following, closed, gone]
+                    await asyncio.wait(waits, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
                     kinds, runs = dict[str, int](), set[int]()
                     if following.done():
                         # Gather what comes in the next moment into the same message.
@@ -100,6 +101,35 @@ class Streams:
     def _looks(self) -> dict[str, tuple[tuple[int, int], ...]]:
         """Size and time of each file and of its log, which is where changes arrive first."""
         return {kind: (_look(path), _look(Path(f"{path}-wal"))) for kind, path in self._files.items()}
+
+
+class _Answer(Response):
+    """The stream as an answer. Starlette's own brings a second event library, four megabytes for nothing more."""
+
+    def __init__(self, streams: Streams) -> None:
+        super().__init__(
+            media_type="text/event-stream", headers={"cache-control": "no-store", "x-accel-buffering": "no"}
+        )
+        del self.headers["content-length"]
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until somebody goes."""
+        del scope
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            async with aclosing(self._streams.news(gone)) as news:
+                async for text in news:
+                    await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _look(path: Path) -> tuple[int, int]:
