@@ -11,7 +11,7 @@ from orca.orchestrator.errors import RunningError
 from orca.orchestrator.local import LocalCore
 from orca.orchestrator.settings import CoreSettings
 from orca.processor import Dep, ExecutionParams, Processor, Window
-from orca.processor._context import current_parent
+from orca.processor.context import current_parent
 
 NS = 10**9
 HOUR = 1_767_225_600 * NS

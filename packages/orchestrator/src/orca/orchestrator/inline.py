@@ -25,9 +25,9 @@ from orca.orchestrator.model import ResultKind
 from orca.orchestrator.store.records import StoredValue
 from orca.orchestrator.wireform import stored_value
 from orca.processor import convert, failures, wire
-from orca.processor._context import running
 from orca.processor.annotations import LastOf
 from orca.processor.arrays import FLOAT32_MAX
+from orca.processor.context import running
 from orca.processor.encode import TooLarge, failure_bytes, result_bytes
 from orca.processor.lanes import LanePool
 from orca.processor.model import Window
