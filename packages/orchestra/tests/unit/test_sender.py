@@ -323,7 +323,7 @@ def test_ordinary_events_are_synced_soon_after_and_ends_at_once(courier, server,
     courier._disk._open().set_trace_callback(said.append)
     rested = threading.Event()
     rest = courier._disk.rest
-    monkeypatch.setattr(courier._disk, "rest", lambda: (rest(), rested.set()))
+    monkeypatch.setattr(courier._disk, "rest", lambda *, fold: (rest(fold=fold), rested.set()))
     assert courier.accepted(courier.append(running(run, "a"), route(server)))
     assert "PRAGMA synchronous=FULL" not in said
     assert rested.wait(10)

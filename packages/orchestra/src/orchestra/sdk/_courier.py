@@ -134,6 +134,7 @@ class Courier:
         self._pending: set[Ticket] = set()
         self._unsynced_s: float | None = None  # since when
         self._stored_s = 0.0
+        self._syncing: threading.Thread | None = None
 
     # -- what callers use ----------------------------------------------------
 
@@ -201,7 +202,11 @@ class Courier:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(timeout_s)
-        self._sync(now=True)
+        if self._syncing is not None:
+            self._syncing.join(timeout_s)
+        if self._unsynced_s is not None and self._disk is not None:
+            self._unsynced_s = None
+            self._rest(self._disk, True)
         for spool in (self._disk, self._memory):
             if spool is not None:
                 spool.close()
@@ -283,16 +288,31 @@ class Courier:
         if out:
             self._store(out)
 
-    def _sync(self, *, now: bool = False) -> None:
-        """Sync what ordinary events left unsynced, once that is due."""
+    def _sync(self) -> None:
+        """Sync what ordinary events left unsynced, once that is due, beside this thread: callers wait for it."""
         now_s = self._clock.monotonic()
         if self._unsynced_s is None or self._disk is None:
             return
-        if not now and now_s < min(self._stored_s + SYNC_S, self._unsynced_s + SYNC_S_MAX):
+        idle = now_s >= self._stored_s + SYNC_S
+        if not idle and now_s < self._unsynced_s + SYNC_S_MAX:
+            return
+        if self._syncing is not None and self._syncing.is_alive():
+            self._unsynced_s = self._stored_s = now_s  # a slow disk: nobody waits for it, look again later
             return
         self._unsynced_s = None
+        self._syncing = threading.Thread(
+            target=self._rest, args=(self._disk, idle), name="orchestra-sync", daemon=True
+        )
         try:
-            self._disk.rest()
+            self._syncing.start()
+        except RuntimeError:  # the interpreter is ending and starts no threads
+            self._syncing = None
+            self._rest(self._disk, idle)
+
+    @staticmethod
+    def _rest(disk: Spool, fold: bool) -> None:
+        try:
+            disk.rest(fold=fold)
         except SpoolError as error:
             logger.warning("%s", error.message)
 

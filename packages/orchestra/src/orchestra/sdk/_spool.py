@@ -40,7 +40,7 @@ LEASE_S = 30.0
 """How long a line stays claimed by a holder that cannot be checked (another container) or stands still. A holder that
 lives gives its claim back earlier: it starts no attempt that could outlast the lease."""
 SCHEMA_VERSION = 3
-CHECKPOINT_BYTES = 4 * 1024 * 1024
+CHECKPOINT_BYTES = 8 * 1024 * 1024
 """The log is folded into the file beyond this size where nobody waits; beyond four times as much, in any commit."""
 _PAGE_BYTES = 4_096
 
@@ -340,8 +340,11 @@ class Spool:
                 (int(Kind.TERMINAL), self.caps.dead_max),
             )
 
-    def rest(self) -> None:
-        """What keeps callers waiting, in a moment without any: sync what was appended, fold a long log in.
+    def rest(self, *, fold: bool = True) -> None:
+        """What would keep callers waiting: sync what was appended, and fold a long log into the file.
+
+        Args:
+            fold: Whether nobody is reporting just now. Syncing holds nobody up, folding does.
 
         Raises:
             SpoolError: The disk does not take it.
@@ -363,7 +366,7 @@ class Spool:
             raise SpoolError(f"the outbox {self.path} cannot be synced: {error}") from error
         finally:
             os.close(fd)
-        if size > CHECKPOINT_BYTES:
+        if fold and size > CHECKPOINT_BYTES:
             self._query("PRAGMA wal_checkpoint(PASSIVE)")  # the one kind that waits for nobody
 
     def note(self, row_id: int, attempts: int, error: str) -> None:
