@@ -18,7 +18,7 @@ import harness
 from harness import CoreProcess, Emitter, clean, expected, five_nodes, inspect, settled, window
 from limits import a7_disk_full, a10_malformed, a11_beyond_limits
 from running import until
-from shared_store import a15_replicas_killed
+from shared_store import a15_replicas_killed, databases, inspect_shared
 from worker import Worker, chain
 
 from fault_proxy import FaultProxy
@@ -150,12 +150,15 @@ async def _served(address: str, deadline: float) -> None:
             await asyncio.sleep(0.02)
 
 
-async def a4_failpoints(folder: Path, *, seed: int, windows: int, kills: int) -> dict[str, Any]:
+async def a4_failpoints(
+    folder: Path, *, seed: int, windows: int, kills: int, database: Any = None
+) -> dict[str, Any]:
     """The core dies at every commit boundary in turn, and always comes to the same end."""
     total: dict[str, Any] = {"failpoints": 0, "hit": 0}
     passed = True
     for name in NAMES:
-        core, workers = CoreProcess(folder / name), five_nodes()
+        environ = {} if database is None else {"ORCA_CORE_DATABASE": await database()}
+        core, workers = CoreProcess(folder / name, **environ), five_nodes()
         for worker in workers:
             await worker.start()
         emitter = Emitter(core.address)
@@ -185,13 +188,29 @@ async def a4_failpoints(folder: Path, *, seed: int, windows: int, kills: int) ->
         core.stop()
         for worker in workers:
             await worker.stop()
-        report = inspect(folder / name / "orca.db", emitter)
+        if database is None:
+            report = inspect(folder / name / "orca.db", emitter)
+        else:
+            report = await inspect_shared(environ["ORCA_CORE_DATABASE"], emitter)
         total["failpoints"] += 1
         for key in harness.BAD:
             total[key] = total.get(key, 0) + report[key]
         passed = passed and clean(report) and report["acknowledged"] == windows
     total["passed"] = passed and total["hit"] == total["failpoints"]
     return total
+
+
+async def a4_on_postgresql(folder: Path, *, seed: int, windows: int, kills: int) -> dict[str, Any]:
+    """The same with a store in PostgreSQL: what a dead core held comes back when its lease ends."""
+    with databases.server() as server:
+        url = server.get_uri()
+        return await a4_failpoints(
+            folder,
+            seed=seed,
+            windows=windows,
+            kills=kills,
+            database=lambda: databases.new_database(url),
+        )
 
 
 async def _try_to_register(core: CoreProcess, workers: Any) -> None:
@@ -377,6 +396,7 @@ SCENARIOS: dict[str, tuple[Any, dict[str, int], dict[str, int]]] = {
     "A-1": (a1_core_killed, {"windows": 1000, "kills": 10}, {"windows": 10_000, "kills": 100}),
     "A-2": (a2_processor_killed, {"windows": 200, "kills": 5}, {"windows": 4000, "kills": 60}),
     "A-4": (a4_failpoints, {"windows": 12, "kills": 0}, {"windows": 200, "kills": 0}),
+    "A-4-postgresql": (a4_on_postgresql, {"windows": 6, "kills": 0}, {"windows": 200, "kills": 0}),
     "A-5": (a5_partition, {"windows": 5, "kills": 0}, {"windows": 200, "kills": 0}),
     "A-7": (a7_disk_full, {"windows": 400, "kills": 4}, {"windows": 5000, "kills": 40}),
     "A-10": (a10_malformed, {"windows": 1000, "kills": 0}, {"windows": 20_000, "kills": 0}),
