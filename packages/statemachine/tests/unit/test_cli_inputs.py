@@ -210,3 +210,54 @@ def test_a_machine_of_a_table_is_2(tmp_path: Path, capsys) -> None:
     assert machine("render", path, "--to", "svg") == 2
     said = capsys.readouterr().err
     assert said.count("there is no machine") == 3
+
+
+def test_standard_input_goes_into_a_folder(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(LAMP))
+    assert machine("convert", "-", "-o", out) == 0
+    assert written(out) == ["stdin.orca.md"]
+
+
+def test_a_folder_without_machines(tmp_path: Path, capsys) -> None:
+    assert machine("simulate", tmp_path, "X") == 2
+    assert "there is no .orca or .orca.md file" in capsys.readouterr().err
+    assert machine("check", tmp_path) == 0
+    assert "0 files" in capsys.readouterr().out
+
+
+def test_a_file_that_nobody_wrote_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    path = tmp_path / "lamp.orca"
+    path.write_text(LAMP)
+    monkeypatch.setattr("orca.statemachine.cli._inputs.MAX_FILE_SIZE", 10)
+    assert machine("check", path) == 1
+    assert "larger than 10 bytes" in capsys.readouterr().err
+
+
+def test_traces_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    path, trace = tmp_path / "lamp.orca", tmp_path / "trace.json"
+    path.write_text(LAMP)
+    assert machine("simulate", path, "--trace", trace) == 2
+    trace.write_text("[" * 100_000)
+    assert machine("simulate", path, "--trace", trace) == 2
+    assert capsys.readouterr().err.count("is not a trace") == 2
+    monkeypatch.setattr("orca.statemachine.cli._simulate.TRACE_SIZE_MAX", 10)
+    assert machine("simulate", path, "--trace", trace) == 2
+    assert "larger than 10 bytes" in capsys.readouterr().err
+    assert machine("simulate", path, "TOGGLE", "--trace", trace) == 2
+
+
+def test_watch_sees_a_change_and_a_file_that_goes_away(tmp_path: Path, capsys) -> None:
+    from orca.statemachine.cli._watch import watch_files
+
+    path = tmp_path / "lamp.orca"
+    path.write_text(LAMP)
+
+    def wait(seconds: float) -> None:
+        path.write_text(BROKEN)
+
+    assert watch_files([path], times=2, sleep=wait) == 1
+    out = capsys.readouterr().out
+    assert "1 file, 0 errors" in out
+    assert "1 file, 1 error" in out
