@@ -414,10 +414,12 @@ async def _crowd(rng: random.Random, senders: int, outcome: Outcome) -> None:
         running += 1
         if running > 1:
             outcome.problems.append("two actions of one machine ran at once")
-        if ctx["n"] % 7 == 0:
-            machine.send("GO")
-        await asyncio.sleep(0)
-        running -= 1
+        try:
+            if ctx["n"] % 7 == 0:
+                machine.send("GO")
+            await asyncio.sleep(0)
+        finally:
+            running -= 1
         return {"n": ctx["n"] + 1}
 
     async def sender(cancelled: bool) -> bool:
@@ -429,13 +431,8 @@ async def _crowd(rng: random.Random, senders: int, outcome: Outcome) -> None:
         try:
             await task
         except asyncio.CancelledError:
-            running_reset()
             return False
         return True
-
-    def running_reset() -> None:
-        nonlocal running
-        running = 0
 
     machine.register_action("inc", inc)
     await machine.start()

@@ -7,6 +7,7 @@ import asyncio
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
+from charts import chart
 
 from orca.common.errors import UsageError
 from orca.statemachine import (
@@ -700,3 +701,60 @@ def test_a_machine_is_small_and_needs_no_task() -> None:
         return len(asyncio.all_tasks())
 
     assert asyncio.run(main()) == 1
+
+
+def test_a_task_that_is_cancelled_while_it_serves_others_passes_the_turn_on() -> None:
+    async def main() -> None:
+        machine = OrcaMachine(chart({"a*": {}}, ["a GO -> / go", "a OWN -> / own"], traced=False), EventBus())
+        ran: list[str] = []
+        begun = asyncio.Event()
+
+        async def go() -> None:
+            if not ran:
+                machine.send("OWN")
+            ran.append("go")
+
+        async def own() -> None:
+            ran.append("own begins")
+            begun.set()
+            await asyncio.sleep(0)
+            ran.append("own ends")
+
+        machine.register_action("go", go)
+        machine.register_action("own", own)
+        await machine.start()
+        first = asyncio.create_task(_sent(machine, "GO"))
+        await begun.wait()
+        first.cancel()  # asyncio's own cancellation, which anyio's shields do not hold off
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        assert (await asyncio.wait_for(_sent(machine, "GO"), 30)).taken
+        assert ran == ["go", "own begins", "own begins", "own ends", "go"]
+        assert machine.statistics()["queued"] == 0
+
+    asyncio.run(main())
+
+
+async def _sent(machine: OrcaMachine, event: str):
+    return await machine.send(event)
+
+
+async def test_what_an_event_sent_outlives_the_failure_of_a_later_one() -> None:
+    machine = OrcaMachine(
+        chart({"a*": {}}, ["a GO -> / go", "a BAD -> / bad", "a GOOD -> / n+1"], traced=False), EventBus()
+    )
+
+    def go() -> None:
+        machine.send("BAD")
+        machine.send("GOOD")
+
+    def bad() -> None:
+        raise ValueError("no")
+
+    machine.register_action("go", go)
+    machine.register_action("bad", bad)
+    machine.register_action("n+1", lambda ctx: {"n": ctx["n"] + 1})
+    async with machine:
+        await machine.send("GO")
+        assert machine.context["n"] == 1
+    assert len(machine.event_bus.errors) == 1

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orca.common.clock import Clock
     from orca.statemachine.engine import CancelSend, Config, SendLater, Signal, Work
     from orca.statemachine.model import MachineDef
+    from orca.statemachine.runtime._queue import Ticket
     from orca.statemachine.runtime.machine import OrcaMachine
     from orca.statemachine.runtime.sinks import LogSink
     from orca.statemachine.runtime.timers import Timer
@@ -47,6 +48,7 @@ class Extras:
         persistence: The store, or None.
         described: The store that has the definition already, or None.
         run_id: The name of the run in the store.
+        sent: What the actions of the running macrostep have sent; never sent if it fails.
         saved: The sequence number of the last snapshot that was saved.
         timer_policy: What timers do after a restart.
         mismatch: What to do with a snapshot of another version.
@@ -82,6 +84,7 @@ class Extras:
         "run_id",
         "runners",
         "saved",
+        "sent",
         "siblings",
         "sinks",
         "strict",
@@ -108,6 +111,7 @@ class Extras:
         self.described: Any = None
         self.run_id: str | None = None
         self.saved = 0
+        self.sent: list[Ticket] = []
         self.timer_policy: TimerPolicy = "deadline"
         self.mismatch: Mismatch | None = None
         self.migrations: dict[str, Migration] = {}

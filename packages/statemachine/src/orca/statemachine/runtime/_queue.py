@@ -166,6 +166,8 @@ class Queueing(MachineBase):
             )
         ticket = Ticket(self, signal, own=own, bind=bind)
         self._queue.append(ticket)
+        if own:
+            self._more.sent.append(ticket)
         return ticket
 
     def post(
@@ -244,8 +246,19 @@ class Queueing(MachineBase):
                 self._more.owner = NOBODY
                 ticket.grant()
                 return
-            with anyio.CancelScope(shield=True):
-                await self._serve(ticket)
+            if self._extras is not None:
+                self._extras.sent.clear()  # the event that sent these has succeeded
+            before = self._seq
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._serve(ticket)
+            except BaseException:
+                # asyncio's own cancellation, which no shield holds off: nothing is lost, somebody else goes on.
+                if self._seq == before and not ticket.done:
+                    queue.appendleft(ticket)
+                self._more.owner = NOBODY
+                spawn(self._release)
+                raise
         self._idle()
 
     def _idle(self) -> None:
@@ -270,14 +283,12 @@ class Queueing(MachineBase):
 
     def _forget_sent(self) -> None:
         """What the actions of a failed macrostep sent was never sent."""
-        if self._queue:
-            kept = [ticket for ticket in self._queue if not ticket.own]
-            for ticket in self._queue:
-                if ticket.own:
-                    ticket.finish(None, MachineNotActiveError("the event that sent this one failed"))
-            self._queue.clear()
-            self._queue.extend(kept)
         if self._extras is not None:
+            for ticket in self._extras.sent:
+                if self._queue and ticket in self._queue:
+                    self._queue.remove(ticket)
+                ticket.finish(None, MachineNotActiveError("the event that sent this one failed"))
+            self._extras.sent.clear()
             self._extras.raised.clear()
             self._extras.later.clear()
 
