@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from orca.statemachine.tables import AnyCell, Cell, CellValue, ConditionDef, OutputDef, RangeCell, SetCell
 
@@ -14,7 +14,7 @@ __all__ = ["BadCell", "parse_cell", "parse_domain", "parse_output"]
 
 _REMEMBERED_LENGTH: Final = 100
 """Characters of a cell that is remembered: longer ones are rare, and would fill the memory."""
-_KINDS: Final = ("anything", "nothing", "between", "bound", "at_least")
+_KINDS: Final = frozenset({"anything", "nothing", "between", "bound", "at_least"})
 _BOOLEANS: Final = {"true": True, "yes": True, "false": False, "no": False}
 _RANGES: Final = frozenset({"int_range", "decimal_range"})
 _WHOLE: Final = frozenset({"int", "int_range"})
@@ -48,11 +48,18 @@ def _parsed(text: str, start: str) -> _Said | None:
         tree = parse_cell_text(text, start)
     except UnexpectedInput:
         return None
-    kinds = {tree.data, *(part.data for part in tree.find_pred(lambda part: part.data in _KINDS))}
-    tokens: list[Token] = list(tree.scan_values(lambda part: isinstance(part, Token)))
+    kind, tokens = "values", list[Token]()
+    pending: list[Any] = [tree]
+    while pending:
+        part: Any = pending.pop()
+        if isinstance(part, Token):
+            tokens.append(part)
+            continue
+        kind = part.data if part.data in _KINDS else kind
+        pending.extend(reversed(part.children))
     values = [token for token in tokens if token.type != "NOT"]
     return _Said(
-        next((kind for kind in _KINDS if kind in kinds), "values"),
+        kind,
         tuple(token[1:-1] if token.type == "QUOTED" else str(token) for token in values),
         negated=len(values) < len(tokens),
     )
