@@ -14,6 +14,7 @@ from worker import chain
 from orca.common.cli import main
 from orca.common.errors import ConfigError, UsageError
 from orca.orchestrator import dashboard
+from orca.orchestrator.doctor import check_core
 from orca.orchestrator.errors import StoreError, StoreNewerError
 from orca.orchestrator.settings import CoreSettings, DatabaseUrl, from_environ
 from orca.orchestrator.store import migrations, postgres_link
@@ -70,6 +71,27 @@ def test_a_database_that_is_not_there(tmp_path, monkeypatch, capsys):
         ConfigError, match=r"lease_s is 0.5.*connections_max is 0|connections_max is 0.*lease_s is 0.5"
     ):
         CoreSettings(lease_s=0.5, database_connections_max=0).checked()
+
+
+def test_the_doctor_looks_at_the_database(tmp_path, database, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORCA_CORE_PORT", "0")
+
+    def found(url):
+        monkeypatch.setenv("ORCA_CORE_DATABASE", url)
+        return [(one.level, one.message) for one in check_core()][-1]
+
+    level, text = found(with_password(database))
+    assert (level, "no tables yet" in text, "s3cret" in text) == ("ok", True, False)
+    go(make_and_close(database))
+    number = migrations.load_migrations("postgres")[-1].number
+    assert found(database)[1].endswith(f"has schema {number} of {number}")
+    level, text = found("postgresql://orca:s3cret@127.0.0.1:1/orca")
+    assert (level, "cannot be reached" in text, "s3cret" in text) == ("error", True, False)
+
+
+async def make_and_close(url):
+    await (await open_postgres(url, lease_s=5)).close()
 
 
 def test_the_password_is_never_shown():

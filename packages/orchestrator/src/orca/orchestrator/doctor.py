@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -21,6 +22,8 @@ from orca.orchestrator.store.migrations import load_migrations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from orca.orchestrator.settings import DatabaseUrl
 
 __all__ = ["check_core"]
 
@@ -47,8 +50,32 @@ def check_core() -> Iterator[Finding]:
         yield Finding("warning", CHECK, text, "end that program, or: orca start --port 0")
     else:
         yield Finding("ok", CHECK, f"no core runs in {folder}; port {settings.port} is free")
-    if (folder / "orca.db").exists():
+    if settings.database:
+        yield from _database(settings.database)
+    elif (folder / "orca.db").exists():
         yield from _store(folder / "orca.db")
+
+
+def _database(url: DatabaseUrl) -> Iterator[Finding]:
+    from orca.orchestrator.store.postgres import schema_of  # noqa: PLC0415 - an extra
+
+    newest = load_migrations("postgres")[-1].number
+    try:
+        applied = asyncio.run(schema_of(url.reveal()))
+    except OrcaError as error:
+        fix = error.hint or "check ORCA_CORE_DATABASE, and the role and its rights"
+        yield Finding("error", CHECK, f"{url}: {error.message}", fix)
+        return
+    if applied > newest:
+        text = f"{url} was written by a newer version (schema {applied}, known up to {newest})"
+        yield Finding("error", CHECK, text, "pip install -U orca-orchestrator")
+    else:
+        state = (
+            f"has schema {applied} of {newest}"
+            if applied
+            else "has no tables yet: the first start makes them"
+        )
+        yield Finding("ok", CHECK, f"{url} answers and {state}")
 
 
 def _folder(folder: Path) -> Path:

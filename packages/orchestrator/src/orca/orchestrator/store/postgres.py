@@ -21,7 +21,7 @@ from orca.orchestrator.store.postgres_link import Connector, Link, bare, clean, 
 from orca.orchestrator.store.postgres_news import News
 from orca.orchestrator.store.postgres_ops import RESULTS_LOCK, Record, Window
 from orca.orchestrator.store.postgres_registry import load_processors, register
-from orca.orchestrator.store.postgres_schema import migrate
+from orca.orchestrator.store.postgres_schema import applied_version, migrate
 from orca.orchestrator.store.records import HistoryRow, StoredValue
 from orca.orchestrator.store.sqlite_ops import HISTORY
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         ProcessorRow,
     )
 
-__all__ = ["PostgresStore", "open_postgres"]
+__all__ = ["PostgresStore", "open_postgres", "schema_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -552,6 +552,24 @@ async def _read_only(
     found = await connection.prepare(f"FETCH FORWARD {int(limit)} FROM orca_sql")
     names = [attribute.name for attribute in found.get_attributes()]
     return names, [list(row) for row in await found.fetch()]
+
+
+async def schema_of(url: str) -> int:
+    """The schema version of a database; 0: it has no tables yet.
+
+    Raises:
+        StoreError: It cannot be reached, or refuses.
+        UsageError: The extra ``postgres`` is not installed.
+    """
+    connector = Connector(url, synchronous="FULL")
+    try:
+        connection = await connector.connect()
+        try:
+            return await applied_version(connection)
+        finally:
+            await connection.close()
+    except Exception as error:
+        raise map_error(error) from error
 
 
 async def open_postgres(
