@@ -42,6 +42,7 @@ def dags(draw):
     return [processor(f"P{owner}", *entries) for owner, entries in table.items()]
 
 
+@settings(deadline=None)
 @given(dags())
 def test_plans_are_topological_and_complete(registrations):
     plan = build_plan(registrations, WINDOW_REF)
@@ -52,6 +53,7 @@ def test_plans_are_topological_and_complete(registrations):
         assert all(node.index in plan.nodes[parent].downstream for parent in node.upstream)
 
 
+@settings(deadline=None)
 @given(dags(), st.data())
 def test_closing_any_edge_backwards_is_reported_as_a_cycle_that_exists(registrations, data):
     plan = build_plan(registrations, WINDOW_REF)
@@ -205,6 +207,7 @@ spans = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(spans, st.integers(0, 8), st.integers(0, 40), st.integers(0, 4), st.integers(0, 20))
 def test_look_backs_are_the_newest_before_the_window_ascending(rows, count, delta, gap_count, gap_delta):
     candidates = [WindowSpan(n, start, start + length, key) for n, (start, length, key) in enumerate(rows)]

@@ -330,6 +330,8 @@ class QueryService:
             window_types=[(one.name, one.version) for one in request.window_types],
         )
         stored = await self._store.fetch("SELECT * FROM annotations WHERE id = ?", (row,))
+        if not stored:
+            raise NotFoundError(f"annotation {row} was deleted again at once")
         return rows.annotation_row(stored[0])
 
     async def annotations(
