@@ -186,8 +186,9 @@ def _refusal(
     if known and unknown:
         return f"the result has context fields that the definition lacks: {', '.join(unknown)}"
     history = cast("Mapping[str, list[str]]", found.get("history") or {})
+    timers = cast("Mapping[str, Any]", found.get("timers") or {})
     mentioned = [
-        *(found.get("timers") or {}),
+        *timers,
         *history,
         *(path for paths in history.values() for path in paths),
     ]
