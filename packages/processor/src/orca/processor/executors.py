@@ -282,7 +282,8 @@ class RayExecutor(Executor):
         future = _Future()
         future.set_running_or_notify_cancel()
         future.kill = lambda: self._ray.cancel(reference, force=True)
-        reference.future().add_done_callback(lambda done: _settle(done, future))
+        done: Future[Any] = reference.future()
+        done.add_done_callback(lambda ended: _settle(ended, future))
         return future
 
 
