@@ -16,6 +16,9 @@ from serving import make_request, serving
 from orca.processor import Processor, WindowType
 from orca.processor.executors import RayExecutor
 
+STARTS_MAX = 6
+"""Ray gives its processes 30 seconds to start, whatever it is told, which a busy machine does not keep."""
+
 TYPE = WindowType("Every30Second", "1.0.0", "half")
 
 
@@ -39,7 +42,20 @@ def dask() -> tuple[Any, Any]:
 def ray() -> tuple[Any, Any]:
     import ray as engine
 
-    engine.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    options: Any = {
+        "num_cpus": 2,
+        "include_dashboard": False,
+        "log_to_driver": False,
+        "configure_logging": False,
+    }
+    for left in reversed(range(STARTS_MAX)):
+        try:
+            engine.init(**options)
+            break
+        except Exception:
+            engine.shutdown()
+            if not left:
+                raise
     return RayExecutor(num_cpus=1), engine.shutdown
 
 

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from serving import Serving, add_dependency, make_request, serving
 
-from orca.processor import ExecutionParams, Processor, WindowType, structs, wire
+from orca.processor import ExecutionParams, Processor, WindowType, executors, structs, wire
 from orca.processor.executors import ProcessExecutor
 from orca.processor.lanes import LanePool
 
@@ -123,6 +123,39 @@ def test_threads_end_when_idle_and_after_close(monkeypatch: pytest.MonkeyPatch) 
             time.sleep(0.002)
         assert not pool._threads
     pool.close()
+
+
+def test_a_call_that_is_cancelled_while_its_process_starts_never_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    start = executors._Worker.start_process
+
+    def slow_start(worker: Any) -> None:
+        begun.set()
+        assert go_on.wait(30)
+        start(worker)
+
+    monkeypatch.setattr(executors._Worker, "start_process", slow_start)
+    executor = ProcessExecutor(1)
+    endless = executor.submit(time.sleep, 600)
+    assert begun.wait(30)
+    assert endless.cancel()
+    go_on.set()
+    with pytest.raises(executors.WorkerLost, match="signal 9"):
+        endless.result(60)
+    assert executor.submit(len, "ab").result(60) == 2
+    executor.shutdown()
+
+
+def test_cancelling_a_call_that_has_ended_does_not_hit_the_next_one() -> None:
+    executor = ProcessExecutor(1)
+    done: Any = executor.submit(len, "ab")
+    assert done.result(60) == 2
+    following = executor.submit(time.sleep, 0.2)
+    done.kill()
+    assert following.result(60) is None
+    executor.shutdown()
 
 
 def test_a_process_executor_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -367,7 +367,8 @@ class _Part:
         assert definition.executor is not None
         future = definition.executor.submit(definition.function, **keywords)
         job.stop = future.cancel
-        if self.over:
+        if self.over or job.ended:
+            # It timed out while it was handed over.
             future.cancel()
         future.add_done_callback(lambda done: self._future_done(job, done))
 

@@ -89,14 +89,18 @@ class _Future(Future[Any]):
     """A future whose cancel() also ends a running call."""
 
     kill: Callable[[], None] | None = None
+    doomed = False
 
     def cancel(self) -> bool:
         if super().cancel():
             return True
-        kill = self.kill
-        if kill is None or self.done():
+        if self.done():
             return False
-        kill()
+        # Before looking: a call whose process is only starting is ended by the thread that starts it.
+        self.doomed = True
+        kill = self.kill
+        if kill is not None:
+            kill()
         return True
 
 
@@ -107,6 +111,8 @@ class _Worker:
         self.owner = owner
         self.process: Any = None
         self.pipe: Any = None
+        self.lock = threading.Lock()
+        self.current: _Call | None = None
         self.thread = threading.Thread(target=self.run, name=f"orca-process-{number}", daemon=True)
 
     def start_process(self) -> None:
@@ -130,9 +136,14 @@ class _Worker:
         try:
             if self.process is None or not self.process.is_alive():
                 self.start_process()
-            process: Any = self.process
-            call.future.kill = process.kill
+            self.current = call
+            call.future.kill = lambda: self.kill(call)
+            if call.future.doomed:
+                self.kill(call)
             self.pipe.send((call.function, call.arguments, call.keywords))
+        except ConnectionError:
+            self.lost(call)
+            return
         except (OSError, ValueError, TypeError, AttributeError, ImportError) as error:
             self.end_process()
             call.future.set_exception(TypeError(f"the call cannot enter another process: {error}"))
@@ -153,12 +164,10 @@ class _Worker:
                 raise EOFError
             good, value = self.pipe.recv()
         except (EOFError, OSError):
-            self.process.join(JOIN_S)
-            exit_code = self.process.exitcode
-            self.end_process()
-            call.future.set_exception(WorkerLost(exit_code))
+            self.lost(call)
             return
-        call.future.kill = None
+        with self.lock:
+            self.current = None
         if good:
             call.future.set_result(value)
         else:
@@ -166,7 +175,21 @@ class _Worker:
             error.__cause__ = RemoteTraceback(text)
             call.future.set_exception(error)
 
+    def kill(self, call: _Call) -> None:
+        """End the process, if it still is at this call and not at a later one."""
+        with self.lock:
+            if self.current is call and self.process is not None:
+                self.process.kill()
+
+    def lost(self, call: _Call) -> None:
+        self.process.join(JOIN_S)
+        exit_code = self.process.exitcode
+        self.end_process()
+        call.future.set_exception(WorkerLost(exit_code))
+
     def end_process(self) -> None:
+        with self.lock:
+            self.current = None
         if self.process is not None:
             self.pipe.close()
             self.process.kill()
