@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from orca.processor import wire
 
@@ -78,6 +77,7 @@ def _memory_bytes() -> int:
     try:
         pages = int(_STATM.read_bytes().split()[1])
     except (OSError, ValueError, IndexError):
-        psutil: Any = import_module("psutil")
+        import psutil  # noqa: PLC0415
+
         return int(psutil.Process().memory_info().rss)
     return pages * os.sysconf("SC_PAGE_SIZE")
