@@ -7,6 +7,7 @@ import os
 import subprocess
 from importlib.metadata import requires
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -32,15 +33,18 @@ def requirements() -> list[str]:
 def test_algorithms_run_on_an_engine_and_fail_alone(engine: str, requirement: str, tmp_path: Path) -> None:
     python = published_python(requirement, *requirements())
     path = os.pathsep.join(str(one) for one in [*SOURCES, SUPPORT, ROOT / "tests" / "support"])
-    done = subprocess.run(
-        [str(python), str(SUPPORT / "engine_program.py"), engine],
-        env={**os.environ, "PYTHONPATH": path, **RAY},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=550,
-        check=False,
-    )
+    # Ray refuses files inside of the virtual environment that is active, where nox puts temporary folders.
+    own = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    with TemporaryDirectory(prefix="orca-", dir="/tmp") as short:
+        done = subprocess.run(
+            [str(python), str(SUPPORT / "engine_program.py"), engine],
+            env={**own, "PYTHONPATH": path, "TMPDIR": short, "RAY_TMPDIR": short, **RAY},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=550,
+            check=False,
+        )
     line = next((one for one in done.stdout.splitlines() if one.startswith("RESULT ")), None)
     assert line is not None, done.stdout + done.stderr[-5000:]
     answer: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
