@@ -149,6 +149,10 @@ class Sender:
             self._wake.wait(delay_s)
         if self._transport is not None:
             self._transport.close()
+        for spool in list(self._spools):
+            if spool.durable:
+                # The last answer may have come after its owner closed it, and have opened it again.
+                spool.close()
 
     def run_until_idle(self, timeout_s: float) -> bool:
         """Deliver in this thread until nothing of this process waits; False when time ran out."""
