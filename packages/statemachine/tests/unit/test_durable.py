@@ -7,6 +7,7 @@ import json
 import shutil
 import sqlite3
 import tempfile
+import threading
 import warnings
 from dataclasses import replace
 from decimal import Decimal
@@ -706,3 +707,24 @@ async def test_nobody_can_forge_a_signal_through_the_queue_of_a_snapshot() -> No
     await again.resume(snapshots[0])
     assert again.state == "a"
     await again.stop()
+
+
+def test_who_reads_a_file_while_it_is_written_always_finds_it(tmp_path) -> None:
+    store = FilePersistence(tmp_path, fsync=False)
+    store.save("run", {"sequence": 0})
+    done = threading.Event()
+
+    def write() -> None:
+        for sequence in range(1, 2000):
+            store.save("run", {"sequence": sequence})
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    seen = []
+    while not done.is_set():
+        found = store.load("run")
+        assert found is not None
+        seen.append(found["sequence"])
+    writer.join()
+    assert seen == sorted(seen)

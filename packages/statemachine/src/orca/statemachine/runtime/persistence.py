@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import re
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
@@ -236,7 +237,11 @@ class FilePersistence:
                 if self._fsync:
                     os.fsync(file.fileno())
             if target.exists():
-                target.replace(self._previous(run_id))
+                # Linked, not moved away: who reads meanwhile always finds the run under its name.
+                older = fresh.with_suffix(".old")
+                older.unlink(missing_ok=True)
+                _link(target, older)
+                older.replace(self._previous(run_id))
             fresh.replace(target)
         except BaseException:
             fresh.unlink(missing_ok=True)
@@ -275,3 +280,11 @@ class FilePersistence:
     def exists(self, run_id: str) -> bool:
         """Whether a run has a snapshot."""
         return self.path(run_id).exists() or self._previous(run_id).exists()
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file system knows none, copy it."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
