@@ -244,7 +244,7 @@ def _package_tests(session: nox.Session, package: str) -> None:
 def property(session: nox.Session) -> None:
     """Property tests with many more examples than the suites take."""
     install(session, *PACKAGES)
-    folders = [f"packages/{package}/tests/property" for package in PACKAGES]
+    folders = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("packages/*/tests/property"))]
     options = ["-p", "hypothesis_profiles", "--hypothesis-profile=thorough"]
     pytest(session, *options, *folders, env={"PYTHONPATH": "tests/support"})
 

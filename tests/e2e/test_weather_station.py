@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from orca.orchestrator.process import stop_background
@@ -57,7 +58,7 @@ def test_it_runs_checks_itself_and_cleans_up(tmp_path: Path) -> None:
 
 
 def counted(folder: Path, query: str) -> int:
-    with sqlite3.connect(f"file:{folder / 'run' / 'orca.db'}?mode=ro", uri=True) as store:
+    with closing(sqlite3.connect(f"file:{folder / 'run' / 'orca.db'}?mode=ro", uri=True)) as store, store:
         return int(store.execute(query).fetchone()[0])
 
 

@@ -237,7 +237,7 @@ def test_a_torn_tail_of_the_log_loses_nothing_that_was_before_it(spool, folder, 
 
 def test_a_newer_file_is_refused_and_left_alone(folder):
     Spool(folder).close()
-    with sqlite3.connect(folder / "outbox.db") as db:
+    with closing(sqlite3.connect(folder / "outbox.db")) as db, db:
         db.execute("PRAGMA user_version=99")
     db.close()
     with pytest.raises(SpoolError, match="newer version"):

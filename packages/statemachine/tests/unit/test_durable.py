@@ -9,6 +9,7 @@ import sqlite3
 import tempfile
 import threading
 import warnings
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -449,11 +450,11 @@ def test_sqlite_errors(tmp_path) -> None:
         SQLiteStore(tmp_path / "broken.db")
     store = SQLiteStore(tmp_path / "x.db", synchronous="NORMAL")
     store.save("r", {"sequence": 1})
-    with sqlite3.connect(tmp_path / "x.db") as other:
+    with closing(sqlite3.connect(tmp_path / "x.db")) as other, other:
         other.execute("UPDATE orca_runs SET snapshot = replace(snapshot, '1', '2')")
     with pytest.raises(SnapshotError):
         store.load("r")
-    with sqlite3.connect(tmp_path / "x.db") as other:
+    with closing(sqlite3.connect(tmp_path / "x.db")) as other, other:
         other.execute("DROP TABLE orca_runs")
     with pytest.raises(StoreError):
         store.save("r", {"sequence": 2})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 
 import anyio
 import pytest
@@ -119,7 +120,7 @@ async def test_the_journal_is_sorted_in_and_stays_one_trace(tmp_path, monkeypatc
                 moments = Replay(SWING, entries).moments
                 assert [moment.context["n"] for moment in moments] == list(range(start + 9))
             assert store.journal("nobody") == []
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         recent = connection.execute("SELECT count(*) FROM orca_recent").fetchone()[0]
         sorted_in = connection.execute("SELECT count(*) FROM orca_journal").fetchone()[0]
     assert recent < 7 + 3
