@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from chromium import browser, npm_file
+from chromium import npm_file
 
 ORCHESTRA = (sys.executable, "-m", "orchestra.sdk.cli")
 ATTACK = "<img src=x onerror=document.title='taken'>"
@@ -33,12 +33,6 @@ sdk.set_output("too_late", 1)
 """
 
 
-@pytest.fixture(scope="module")
-def chrome() -> Iterator[Any]:
-    with browser() as started:
-        yield started
-
-
 @pytest.fixture
 def listening(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     process = subprocess.Popen(
@@ -56,8 +50,8 @@ def listening(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 @pytest.fixture
-def page(chrome: Any) -> Iterator[Any]:
-    context = chrome.new_context(viewport={"width": 1000, "height": 800})
+def page(chromium: Any) -> Iterator[Any]:
+    context = chromium.new_context(viewport={"width": 1000, "height": 800})
     opened = context.new_page()
     opened.faults = []
     opened.on("pageerror", lambda error: opened.faults.append(str(error)))
@@ -137,12 +131,12 @@ def test_the_page_says_when_the_server_is_gone(listening: Any, page: Any) -> Non
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_accessible_and_fits_a_phone(
-    listening: Any, chrome: Any, scheme: str, tmp_path: Path
+    listening: Any, chromium: Any, scheme: str, tmp_path: Path
 ) -> None:
     url, _ = listening
     report(url, tmp_path, str(uuid4()), "bad")
     report(url, tmp_path, str(uuid4()), "good")
-    context = chrome.new_context(
+    context = chromium.new_context(
         viewport={"width": 360, "height": 740}, color_scheme=scheme, bypass_csp=True
     )  # axe is a script of its own
     page = context.new_page()
