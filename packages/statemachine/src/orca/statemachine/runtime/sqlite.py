@@ -27,7 +27,7 @@ from orca.statemachine.runtime.timers import asyncio_loop
 from orca.statemachine.runtime.types import ConcurrentUpdateError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from orca.statemachine.model import MachineDef
 
@@ -114,6 +114,15 @@ def _job_of(run_id: str, snapshot: Mapping[str, Any], entry: Mapping[str, Any] |
     return _Job(run_id, sequence, machine, encode(snapshot), None if entry is None else dumps(entry))
 
 
+@contextlib.contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Generator[None, None, None]:
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
+
+
 class SQLiteStore:
     """Snapshots and journals of any number of runs in one file.
 
@@ -148,8 +157,9 @@ class SQLiteStore:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._reader = self._connect()
-            self._reader.executescript(_SCHEMA)
-            self._recent = int(self._reader.execute("SELECT count(*) FROM orca_recent").fetchone()[0])
+            with _closed_on_error(self._reader):
+                self._reader.executescript(_SCHEMA)
+                self._recent = int(self._reader.execute("SELECT count(*) FROM orca_recent").fetchone()[0])
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path} cannot be opened: {error}") from error
         self._path.chmod(0o600)
@@ -160,8 +170,9 @@ class SQLiteStore:
         connection = sqlite3.connect(
             self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        with _closed_on_error(connection):
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={self._synchronous}")
         return connection
 
     # ---- saving
