@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,10 +115,10 @@ def _running(folder: Path) -> Iterator[Finding]:
 def _store(path: Path) -> Iterator[Finding]:
     newest = load_migrations("sqlite")[-1].number
     try:
-        with sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1) as connection:
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=1)) as connection:
             applied: int = connection.execute("PRAGMA user_version").fetchone()[0]
             (healthy,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        connection.close()
     except sqlite3.Error as error:
         yield Finding("error", CHECK, f"{path} cannot be read: {error}", "orca db restore BACKUP")
         return
