@@ -7,6 +7,13 @@ import random
 import brute_force as brute
 import verifier_trials as trials
 
+from orca.statemachine.engine import compile_plan
+from orca.statemachine.loading import parse_orca_md
+from orca.statemachine.verify import play
+from orca.statemachine.verify.decide import Decider
+from orca.statemachine.verify.explore import Explorer
+from orca.statemachine.verify.traces import build_trace
+
 
 def test_no_disagreement_on_all_machines_up_to_three_states() -> None:
     rng = random.Random(1)
@@ -33,3 +40,61 @@ def test_every_node_has_a_trace_that_plays_and_no_run_leaves_the_graph() -> None
     assert machines > 40
     assert nodes > 250
     assert steps > 3000
+
+
+UNDONE = """
+# machine Undone
+
+## context
+
+| Field | Type | Default |
+|-------|------|---------|
+| n     | int  | 0       |
+
+## events
+
+- BEGIN
+- GO
+- ERR
+
+## state idle [initial]
+
+## state top
+
+- on_exit: close
+- on_error: ERR
+
+### state start [initial]
+
+- on_exit: inc
+
+## state other [final]
+
+## state reached [final]
+
+## transitions
+
+| Source | Event | Guard       | Target  | Action |
+|--------|-------|-------------|---------|--------|
+| idle   | BEGIN |             | top     | count  |
+| top    | GO    |             | reached |        |
+| top    | ERR   | `ctx.n > 2` | other   |        |
+"""
+
+
+def test_a_value_is_never_left_by_an_action_that_a_later_failure_undid() -> None:
+    """`inc` works, `close` fails, both are undone; what ERR's guard then needs must come from `count`."""
+    machine = parse_orca_md(UNDONE)
+    plan = compile_plan(machine)
+    graph = Explorer(plan, Decider(machine)).explore(400)
+    edges = [(at, edge) for at in range(graph.size) for edge in graph.edges(at)]
+    failing = [
+        (at, edge)
+        for at, edge in edges
+        if any(choice.kind == "undone" for choice in edge.choices)
+        and any(choice.kind == "value" for choice in edge.choices)
+    ]
+    assert failing
+    for at, edge in failing:
+        trace = build_trace(plan, graph, [*graph.way_to(at), edge])
+        assert play(machine, trace, plan).agrees, trace

@@ -45,8 +45,8 @@ class Choice:
     """Something that the verifier chose on an edge.
 
     Attributes:
-        kind: ``value`` of a variable, ``run`` of an action, ``answer`` of a predicate, ``free`` outcome of a guard
-            that cannot be decided.
+        kind: ``value`` of a variable, ``run`` of an action, ``undone`` for one that worked in a microstep that a later
+            one undid, ``answer`` of a predicate, ``free`` outcome of a guard that cannot be decided.
         name: The variable, the action, the path.
         value: The value; for a run whether it succeeded.
     """
@@ -533,10 +533,12 @@ class Explorer:
         """Carry out the operations; a failure before the entries undoes all, one in an entry only that."""
         choices, queue, failures = list(work.choices), list(work.queue), list(work.failures)
         known, number = work.known, -1
+        undone = any(op.phase != "entry" for number, op in enumerate(micro.runs) if number in failed)
         for op in micro.ops:
             if isinstance(op, Run):
                 number += 1
-                choices.append(Choice("run", op.action, number not in failed))
+                works = number not in failed
+                choices.append(Choice("undone" if works and undone else "run", op.action, works))
                 if number not in failed:
                     known = ()
                     continue

@@ -67,10 +67,10 @@ class _Builder:
             if choice.kind == "value":
                 path = cast("Variable", choice.name)
                 put_value(self.point if path[0] == "ctx" else draft.payload, path[1:], choice.value)
-            elif choice.kind == "run":
+            elif choice.kind in {"run", "undone"}:
                 values: dict[str, object] = {}
                 draft.runs.append((str(choice.name), bool(choice.value), values))
-                if choice.value:
+                if choice.kind == "run" and choice.value:  # what is undone leaves nothing behind
                     self.point = values
             elif choice.kind == "answer":
                 draft.answers[str(choice.name)] = bool(choice.value)
