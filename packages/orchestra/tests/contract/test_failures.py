@@ -241,8 +241,9 @@ def test_failure_03_out_of_memory_by_the_kernel_is_reported(run_program, server,
     assert "killed or crashed" in view.messages[-1]
 
 
-def test_failure_03_out_of_memory_as_an_exception_is_reported(run_program, server, run_id):
-    """The allocation fails, and what reports it needs memory of its own."""
+def test_failure_03_out_of_memory_as_an_exception_is_reported(run_program, server, run_id, tmp_path):
+    """The allocation fails, and what reports it needs memory of its own, which modules not loaded yet need most."""
+    uncompiled = {"PYTHONPYCACHEPREFIX": str(tmp_path / "empty"), "PYTHONDONTWRITEBYTECODE": "1"}
     done = run_program(
         """
         import resource
@@ -258,7 +259,8 @@ def test_failure_03_out_of_memory_as_an_exception_is_reported(run_program, serve
             while True:
                 hoard.append(b"x" * 1_000_000)
         job()
-        """
+        """,
+        **uncompiled,
     )
     assert done.returncode == 1, done.stderr
     assert "MemoryError" in done.stderr

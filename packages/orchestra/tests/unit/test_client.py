@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import weakref
 from uuid import UUID, uuid4
 
 import pytest
@@ -384,3 +385,22 @@ def test_repr_names_the_run_and_not_the_key(sdk, run_id):
 
 def test_budgets_are_documented_numbers():
     assert Budgets() == Budgets(accept_s=0.8, direct_s=5.0, terminal_s=60.0, exit_s=2.0, signal_s=8.0)
+
+
+def test_memory_that_a_failed_function_held_is_free_while_its_end_is_reported(make_sdk, server):
+    """Its traceback would keep it alive, and the report needs memory too."""
+    sdk = make_sdk()
+    held = []
+
+    class Hoard:
+        pass
+
+    @sdk.run
+    def job():
+        hoard = Hoard()
+        held.append(weakref.ref(hoard))
+        raise MemoryError
+
+    with pytest.raises(MemoryError) as error:
+        job()
+    assert held[0]() is None, error.value.__traceback__

@@ -1,13 +1,15 @@
 import logging
 import random
+import sqlite3
 import threading
+from contextlib import closing
 from itertools import pairwise
 from uuid import UUID, uuid4
 
 import pytest
 
 from orca.common.testing import FakeClock
-from orchestra.sdk import Budgets, TaskRunStatus
+from orchestra.sdk import Budgets, TaskRunStatus, _spool
 from orchestra.sdk._courier import Courier, Route
 from orchestra.sdk._http import HttpLimits
 from orchestra.sdk._process import owner_token
@@ -172,6 +174,33 @@ def test_without_the_key_an_event_stays(clock, spool, server):
     assert not server.requests
     assert spool.counts()[0] == 1
     stranger.abandon()
+
+
+def test_what_another_process_is_writing_is_not_delivered_without_a_lease(
+    clock, server, tmp_path, monkeypatch
+):
+    """Whoever holds the file up may be delivering this very line; one that never lets go must not hold it for ever."""
+    monkeypatch.setattr(_spool, "BUSY_S", 0.01)
+    spool = Spool(tmp_path / "spool")
+    sender = Sender(clock, rng=random.Random(1))
+    sender.add(spool)
+    sender.learn(FINGER, KEY)
+    (ticket,) = put(spool, server, running(uuid4(), "a"), sender=sender)
+    with closing(sqlite3.connect(spool.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert sender.step() <= 0.1
+        clock.advance(LEASE_S - 1.0)
+        sender.step()
+        assert not server.requests
+        clock.advance(2.0)
+        sender.step()
+        assert ticket.settled.result(0).verdict is Verdict.ACCEPTED
+        other.execute("ROLLBACK")
+    sender.step()
+    assert len(server.requests) == 1  # delivered once, and forgotten as soon as the file could be written
+    assert spool.counts()[0] == 0
+    sender.abandon()
+    spool.close()
 
 
 def test_a_run_that_another_process_delivers_is_waited_for(sender, spool, server, clock, tmp_path):

@@ -68,6 +68,23 @@ def test_a_link_in_place_of_the_file_is_refused(folder, tmp_path):
     assert (tmp_path / "victim").read_text() == "precious"
 
 
+def test_a_second_outbox_object_leaves_the_locks_of_the_first(folder):
+    """POSIX drops all locks of a process on a file when it closes any descriptor of it."""
+    first = Spool(folder)
+    first.counts()
+    Spool(folder).close()
+    # Only who is alone with the file may change its mode; the open connection of `first` must prevent that.
+    code = (
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1], timeout=0); "
+        "print(db.execute('PRAGMA journal_mode=DELETE').fetchone())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(first.path)], capture_output=True, text=True, check=False
+    )
+    assert "database is locked" in done.stderr, done.stdout
+    first.close()
+
+
 def test_events_come_back_in_order_per_run_also_after_reopening(spool, folder):
     ids = fill(spool, event("a"), event("b"), event("a", Kind.TERMINAL))
     assert ids == sorted(ids)

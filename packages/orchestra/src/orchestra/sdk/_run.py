@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import traceback
 from collections import deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -204,6 +205,9 @@ class Run:
     def end_with(self, error: BaseException | None) -> Ticket | None:
         """Report the end that ``error`` (or a plain return) stands for, or what was declared before."""
         status, message = self.declared or ending_of(error, self.name, self._signum)
+        if isinstance(error, MemoryError):
+            # The traceback keeps alive what the failed functions held, and reporting needs memory too.
+            traceback.clear_frames(error.__traceback__)
         return self.end(status, message)
 
     def declare(self, status: TaskRunStatus, message: str) -> None:

@@ -11,6 +11,7 @@ from orchestra.sdk._fork import import_gate
 from orchestra.sdk._outbox import Head, Pause, choose, pause_after, replay_gap_s
 from orchestra.sdk._process import owner_is_dead
 from orchestra.sdk._protocol import Kind, Outcome, Verdict, judge_failure, parse_task_run_id, status_event
+from orchestra.sdk._spool import LEASE_S
 from orchestra.sdk._tickets import Ticket, Watched
 from orchestra.sdk.enums import TaskRunStatus
 from orchestra.sdk.errors import SpoolError
@@ -85,6 +86,7 @@ class Sender:
         self._keys: dict[str, str] = {}
         self._tickets = Watched()
         self._paused: dict[str, Pause] = {}
+        self._busy_since_s: dict[str, float] = {}
         self._wake = threading.Event()
         self.resting = threading.Event()
         # Acknowledged, but still in an outbox that cannot be written: one full disk's worth of ids at most.
@@ -228,7 +230,10 @@ class Sender:
         try:
             if not spool.claim(head.line, now_s=self._clock.now()):
                 return None
+            self._busy_since_s.pop(head.line, None)
         except SpoolError as error:
+            if error.busy and not self._busy_for_long(head.line):
+                return None  # somebody is at work there, maybe on this very line
             # A full disk takes no lease. What is on it can still be read and must not wait for space.
             logger.debug("delivering without a lease: %s", error.message)
         start_s = self._clock.monotonic()
@@ -249,6 +254,13 @@ class Sender:
         finally:
             self._forget(spool, acked, release=head.line)
         return done
+
+    def _busy_for_long(self, line: str) -> bool:
+        """Whether no lease could be had for longer than any holder may need: then the outbox's lock is stuck."""
+        now_s = self._clock.monotonic()
+        if len(self._busy_since_s) >= PAUSES_MAX:
+            self._busy_since_s.clear()
+        return now_s - self._busy_since_s.setdefault(line, now_s) > LEASE_S
 
     def _undelivered(self, spool: Spool, head: Head) -> list[Row]:
         gone = self._unforgotten.get(id(spool), ())
@@ -297,13 +309,21 @@ class Sender:
             logger.warning("a refused event cannot be kept as a dead letter: %s", error.message)
             self._unforgotten.setdefault(id(spool), set()).add(row.id)
 
+    def load(self) -> None:
+        """Load the HTTP stack now: a job that takes all memory must find it loaded."""
+        try:
+            self._connected()
+        except Exception:  # delivery tries again
+            logger.debug("the HTTP stack could not be loaded", exc_info=True)
+
     def _connected(self) -> Transport:
-        """What delivers; the HTTP stack loads at first use."""
+        """What delivers; the HTTP stack loads at first use, in one thread."""
         if self._transport is None:
             with import_gate:
-                from orchestra.sdk._http import WebhookTransport  # noqa: PLC0415
+                if self._transport is None:
+                    from orchestra.sdk._http import WebhookTransport  # noqa: PLC0415
 
-                self._transport = WebhookTransport()
+                    self._transport = WebhookTransport()
         return self._transport
 
     def _post(self, row: Row) -> Outcome:

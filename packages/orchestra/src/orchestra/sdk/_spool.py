@@ -7,6 +7,7 @@ alone.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -179,7 +180,9 @@ class Spool:
                 self._connection = self._connect()
             except sqlite3.DatabaseError as error:
                 if not _is_corrupt(error):
-                    raise SpoolError(f"the outbox {self.path} cannot be opened: {error}") from error
+                    raise SpoolError(
+                        f"the outbox {self.path} cannot be opened: {error}", busy=_is_busy(error)
+                    ) from error
                 self._set_aside()
                 self._connection = self._connect()
         return self._connection
@@ -261,10 +264,7 @@ class Spool:
                         connection.execute("ROLLBACK")
                     raise
             except sqlite3.DatabaseError as error:
-                if _is_corrupt(error) and self.durable:
-                    self.close_locked()
-                    self._set_aside()
-                raise SpoolError(f"the outbox {self.path or 'in memory'} failed: {error}") from error
+                raise self._failed(error) from error
 
     def _query(self, sql: str, arguments: Sequence[object] = ()) -> list[Any]:
         import sqlite3  # noqa: PLC0415
@@ -273,10 +273,14 @@ class Spool:
             try:
                 return self._open().execute(sql, arguments).fetchall()
             except sqlite3.DatabaseError as error:
-                if _is_corrupt(error) and self.durable:
-                    self.close_locked()
-                    self._set_aside()
-                raise SpoolError(f"the outbox {self.path or 'in memory'} failed: {error}") from error
+                raise self._failed(error) from error
+
+    def _failed(self, error: sqlite3.DatabaseError) -> SpoolError:
+        """What to raise; a damaged file is put aside, so that the next call begins a new one."""
+        if _is_corrupt(error) and self.durable:
+            self.close_locked()
+            self._set_aside()
+        return SpoolError(f"the outbox {self.path or 'in memory'} failed: {error}", busy=_is_busy(error))
 
     # -- writing -------------------------------------------------------------
 
@@ -524,11 +528,21 @@ def _is_corrupt(error: Exception) -> bool:
     return "malformed" in text or "not a database" in text
 
 
+def _is_busy(error: Exception) -> bool:
+    text = str(error)
+    return "locked" in text or "busy" in text
+
+
 def _make_private(path: Path) -> None:
     """Create the folder (0700) and the file (0600), and refuse a folder of somebody else."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        # Only one that does not exist: closing any descriptor of a file drops all locks that the process has on it,
+        # those of another connection to the same outbox included.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if sys.platform != "win32":
             for place in (path, path.parent):
                 found = place.stat()

@@ -88,9 +88,17 @@ class TaskCancelledError(OrchestraError):
 
 
 class SpoolError(OrchestraError, OSError):
-    """The outbox on disk cannot be opened, read or written."""
+    """The outbox on disk cannot be opened, read or written.
+
+    Attributes:
+        busy: Whether another process held it for all the time that one waits; trying again may help.
+    """
 
     code = "SPOOL"
+
+    def __init__(self, message: str, *, busy: bool = False, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.busy = busy
 
 
 class PlatformError(OrchestraError):
