@@ -428,6 +428,31 @@ def test_a_server_without_a_free_connection_is_tried_again(tmp_path, postgres):
     go(main())
 
 
+def test_a_stream_that_reads_is_ended_when_the_database_stands_still(tmp_path, postgres):
+    """One that waits for what happens is not."""
+
+    async def main():
+        async with replicas(tmp_path, postgres, 1, call_deadline_s=0.5) as (core,), working(core, chain()):
+            _, window_id, _ = await core.emit(1)
+            await core.finished(window_id)
+            admin = await asyncpg.connect(core.core.settings.database.reveal())
+            # Its handler begins before that of any later call of the connection.
+            watch = core.call(q.OrcaQuery.Watch)(q.WatchRequest(kinds=["window"]))
+            told = asyncio.ensure_future(watch.read())
+            async with admin.transaction():
+                await admin.execute("LOCK TABLE orca.windows IN ACCESS EXCLUSIVE MODE")
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await core.rows(q.OrcaQuery.ListWindows, q.ListWindowsRequest())
+            assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert len(await core.rows(q.OrcaQuery.ListWindows, q.ListWindowsRequest())) == 1
+            await core.emit(2)
+            assert (await asyncio.wait_for(told, 10)).kind == "window"
+            watch.cancel()
+            await admin.close()
+
+    go(main())
+
+
 def test_sql_reads_and_nothing_else(tmp_path, postgres):
     async def main():
         async with replicas(tmp_path, postgres, 1, call_deadline_s=2.0) as (core,), working(core, chain()):

@@ -87,6 +87,10 @@ def details_bytes(code: grpc.StatusCode, text: str, faults: tuple[errors.FieldFa
     return b"\x08" + _varint(number) + _field(2, text.encode()) + _field(3, packed)
 
 
+def _never(_request: Any) -> bool:
+    return False
+
+
 class _Deadline:
     """Ends the present task's block after a while, without a task of its own as `asyncio.wait_for` has.
 
@@ -121,17 +125,25 @@ class Guard:
 
     Args:
         tokens: Who may call.
-        deadline_s: The longest a unary call may take.
+        deadline_s: The longest that a unary call, or one message of a stream that reads, may take.
     """
 
     def __init__(self, tokens: TokenTable, *, deadline_s: float) -> None:
         self._tokens = tokens
         self._deadline_s = deadline_s
 
-    def __call__(self, scope: str, handler: Callable[..., Any]) -> Callable[..., Any]:
-        """A handler that answers only callers with ``scope``."""
+    def __call__(
+        self, scope: str, handler: Callable[..., Any], *, unlimited: Callable[[Any], bool] = _never
+    ) -> Callable[..., Any]:
+        """A handler that answers only callers with ``scope``.
+
+        Args:
+            scope: What the caller's token must allow.
+            handler: A coroutine function, or an asynchronous generator function for a stream.
+            unlimited: Whether the stream that a request asks for waits for what happens, or limits itself.
+        """
         if inspect.isasyncgenfunction(handler):
-            return self._stream(scope, handler)
+            return self._stream(scope, handler, unlimited)
         return self._unary(scope, handler)
 
     def _admit(self, scope: str, context: Any) -> None:
@@ -154,12 +166,24 @@ class Guard:
 
         return call
 
-    def _stream(self, scope: str, handler: Callable[..., Any]) -> Callable[..., Any]:
+    def _stream(
+        self, scope: str, handler: Callable[..., Any], unlimited: Callable[[Any], bool]
+    ) -> Callable[..., Any]:
         @functools.wraps(handler)
         async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
             try:
                 self._admit(scope, context)
-                async for item in handler(request, context):
+                items = handler(request, context)
+                if unlimited(request):
+                    async for item in items:
+                        yield item
+                    return
+                while True:
+                    # Only the work counts, not the time that the caller takes with each message.
+                    with _Deadline(self._deadline_s):
+                        item = await anext(items, None)
+                    if item is None:
+                        return
                     yield item
             except Exception as error:  # noqa: BLE001
                 await _abort(context, error)

@@ -84,9 +84,9 @@ class QueryService:
             offered.ListWindows: guard("read", self.windows),
             offered.ListRuns: guard("read", self.runs),
             offered.GetRun: guard("read", self.run),
-            offered.WatchRun: guard("read", self.watch_run),
-            offered.Watch: guard("read", self.watch),
-            offered.ReadResults: guard("read", self.results),
+            offered.WatchRun: guard("read", self.watch_run, unlimited=_always),
+            offered.Watch: guard("read", self.watch, unlimited=_always),
+            offered.ReadResults: guard("read", self.results, unlimited=lambda request: request.follow),
             offered.ListProcessors: guard("read", self.processors),
             offered.Reprocess: guard("admin", self.reprocess),
             offered.CancelRun: guard("admin", self.cancel),
@@ -96,7 +96,7 @@ class QueryService:
             offered.PutAnnotation: guard("emit", self.put_annotation),
             offered.ListAnnotations: guard("read", self.annotations),
             offered.DeleteAnnotation: guard("emit", self.delete_annotation),
-            offered.Sql: guard("admin", self.sql),
+            offered.Sql: guard("admin", self.sql, unlimited=_always),
             offered.Backup: guard("admin", self.backup),
             offered.Retain: guard("admin", self.retain),
             offered.CreateToken: guard("admin", self.create_token),
@@ -424,6 +424,10 @@ def _about(refs: Any, wanted: q.Ref) -> bool:
 def _shown(value: object) -> str:
     """Bytes in an SQL answer."""
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _always(_request: object) -> bool:
+    return True
 
 
 async def _until_told(events: Subscription, run_id: int) -> None:
