@@ -128,11 +128,11 @@ RESULTS: list[Path] = []
 def pytest(
     session: nox.Session, *arguments: str, coverage: str = "", env: dict[str, str] | None = None
 ) -> None:
-    """Run pytest; its counts go into the closing line of the whole run."""
+    """Run pytest on two processes, as much as the smallest machine bears; its counts go into the closing line."""
     report = Path(session.create_tmp()) / f"junit-{len(RESULTS)}.xml"
     report.unlink(missing_ok=True)
     RESULTS.append(report)
-    runner = ["coverage", "run", f"--rcfile={coverage}", "-m", "pytest"] if coverage else ["pytest"]
+    runner = ["coverage", "run", f"--rcfile={coverage}", "-m", "pytest"] if coverage else ["pytest", "-n2"]
     session.run("python", "-m", *runner, f"--junit-xml={report}", "-q", *arguments, *session.posargs, env=env)
 
 
@@ -269,7 +269,8 @@ def docs(session: nox.Session) -> None:
     """The documentation: every block is run, then the site is built, strictly."""
     install(session, *PACKAGES, groups=("test", "docs"))
     pages = ["README.md", "CONTRIBUTING.md", "docs", *sorted(f"packages/{p}/README.md" for p in PACKAGES)]
-    pytest(session, "-p", "markdown_blocks", *pages, env={"PYTHONPATH": "tests/support"})
+    # The blocks of a page build on each other.
+    pytest(session, "--dist=loadfile", "-p", "markdown_blocks", *pages, env={"PYTHONPATH": "tests/support"})
     session.run("zensical", "build", "--strict", "--clean")
 
 

@@ -12,7 +12,7 @@ from orca.processor import OrcaClient
 from orca.statemachine import parse_orca
 from orca.statemachine.runtime.sqlite import SQLiteStore
 from orca.statemachine.runtime.sync import SyncMachine
-from orchestra.sdk import OrchestraSDK
+from orchestra.sdk import Budgets, OrchestraSDK
 
 LIVE_MS = 15_000
 
@@ -171,6 +171,7 @@ def test_undelivered_task_events_are_told_with_the_reason(visit: Any, tmp_path: 
             webhook_url="http://127.0.0.1:1/",  # nobody listens there
             task_run_id="5d1a1b7e-0000-4000-8000-000000000007",
             spool=core.folder / "outbox",
+            budgets=Budgets(terminal_s=0.5),
         )
         with sdk.task("nightly"):
             page.locator(".notes li", has_text="nightly").wait_for(timeout=LIVE_MS)
