@@ -257,7 +257,12 @@ def packed(data: bytes, flag: int = 0) -> bytes:
         (b"\0\xff\xff\xff\xff", {}, Status.RESOURCE_EXHAUSTED, "larger than max"),
         (packed(b"a", 1), {}, Status.INTERNAL, "does not say how"),
         (packed(b"no gzip", 1), {"grpc_encoding": "gzip"}, Status.INTERNAL, "cannot be read"),
-        (packed(gzip.compress(b"a" * 1000, mtime=0)[:-9], 1), {"grpc_encoding": "gzip"}, Status.INTERNAL, "cut off"),
+        (
+            packed(gzip.compress(b"a" * 1000, mtime=0)[:-9], 1),
+            {"grpc_encoding": "gzip"},
+            Status.INTERNAL,
+            "cut off",
+        ),
         (packed(b"a"), {"grpc_encoding": "snappy"}, Status.UNIMPLEMENTED, "snappy"),
         (packed(b"a"), {"grpc_timeout": "soon"}, Status.INTERNAL, "grpc-timeout"),
         (
