@@ -167,6 +167,34 @@ def test_one_file_goes_into_a_folder_too(folder: Path, out: Path) -> None:
     assert written(out) == ["lamp.mmd"]
 
 
+@pytest.mark.parametrize(
+    ("command", "ending"),
+    [
+        (["render", "--to", "svg"], ".svg"),
+        (["render", "--to", "xstate"], ".json"),
+        (["stubs"], ".py"),
+        (["stubs", "--schema"], ".schema.json"),
+    ],
+)
+def test_every_machine_of_a_file_is_written(
+    command: list[str], ending: str, out: Path, tmp_path: Path, capsys
+) -> None:
+    """None is left out: without a folder the command says so."""
+    path = tmp_path / "both.orca"
+    path.write_text(LAMP + DOOR)
+    assert machine(*command, path) == 2
+    told = capsys.readouterr().err
+    assert "has 2 machines: Lamp, Door" in told
+    assert "-m Lamp" in told
+    assert machine(*command, path, "-o", out) == 0
+    assert written(out) == [f"both.Door{ending}", f"both.Lamp{ending}"]
+    assert "Door" in (out / f"both.Door{ending}").read_text()
+    assert machine(*command, path, "-m", "Door", "-o", out) == 0
+    assert written(out) == [f"both.Door{ending}", f"both.Lamp{ending}", f"both{ending}"]
+    assert machine(*command, path, "-m", "Door") == 0
+    assert "Lamp" not in capsys.readouterr().out
+
+
 def test_simulate_finds_the_machine_in_a_folder(folder: Path, capsys) -> None:
     assert machine("simulate", folder, "TOGGLE") == 2
     assert "-m Door | Lamp" in capsys.readouterr().err

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 import typer
 
 if TYPE_CHECKING:
-    from orca.statemachine.cli._inputs import Input
+    from orca.statemachine.cli._inputs import Input, Made
 
 __all__ = ["add"]
 
@@ -75,18 +75,18 @@ def convert(
     Exit codes: 0 done, 1 a text has errors, 2 wrong usage.
     """
     from orca.common.errors import UsageError  # noqa: PLC0415
-    from orca.statemachine.cli._inputs import write_each  # noqa: PLC0415
+    from orca.statemachine.cli._inputs import Made, write_each  # noqa: PLC0415
 
     if to not in {"", "brace", "markdown"}:
         raise UsageError(f"`{to}` is not a notation", hint="--to brace or --to markdown")
 
-    def make(item: Input) -> tuple[str, str]:
+    def make(item: Input) -> list[Made]:
         from orca.statemachine.formatting import convert_text  # noqa: PLC0415
         from orca.statemachine.loading import notation_of  # noqa: PLC0415
 
         other = "brace" if (item.notation or notation_of(item.text)) == "markdown" else "markdown"
         target = cast("Literal['brace', 'markdown']", cast("Any", to or other))
         text = convert_text(item.text, item.name, to=target, notation=item.notation)
-        return text, ".orca" if target == "brace" else ".orca.md"
+        return [Made(text, ".orca" if target == "brace" else ".orca.md")]
 
     return write_each(paths, output, make)

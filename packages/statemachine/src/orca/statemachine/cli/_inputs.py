@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orca.common.errors import OrcaError, UsageError
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Input",
+    "Made",
     "find_files",
-    "machine_of",
+    "machines_of",
     "one_machine",
     "print_findings",
     "read_inputs",
@@ -118,15 +119,29 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+class Made(NamedTuple):
+    """One text made from an input.
+
+    Attributes:
+        text: The text.
+        ending: Of its file.
+        machine: Of several machines in the input, the one that it shows; empty when it shows all.
+    """
+
+    text: str
+    ending: str
+    machine: str = ""
+
+
 def write_each(
-    paths: Sequence[Path] | None, output: Path | None, make: Callable[[Input], tuple[str, str] | None]
+    paths: Sequence[Path] | None, output: Path | None, make: Callable[[Input], Sequence[Made]]
 ) -> int:
-    """Make a text from every input: one goes to ``output`` or standard output, several into the folder ``output``.
+    """Make texts from every input: one goes to ``output`` or standard output, several into the folder ``output``.
 
     Args:
         paths: Files and folders; standard input when there are none.
-        output: The file for the text of one input, or an existing folder, which keeps the folders of the inputs.
-        make: Gives the text and the ending of its file; None for an input that has nothing of the kind.
+        output: The file for the only text, or an existing folder, which keeps the folders of the inputs.
+        make: Gives the texts; none for an input that has nothing of the kind.
 
     Returns:
         The exit code: 1 when one of several inputs has errors, which are printed, and the others were written.
@@ -155,16 +170,23 @@ def write_each(
             result = load(item.text, item.name, notation=item.notation)
             print_findings(result, [each for each in error.diagnostics if each.severity == "error"])
             continue
-        if made is None:
+        if not made:
             sys.stderr.write(f"{item.name} has nothing of the kind\n")
-            continue
-        text = made[0] if made[0].endswith("\n") else f"{made[0]}\n"
-        if output is None:
-            sys.stdout.write(text)
-            continue
-        target = output if folder is None else folder / _below(item, paths or (), made[1])
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(text.encode("utf-8"))
+        elif len(made) > 1 and folder is None:
+            names = ", ".join(one.machine for one in made)
+            raise UsageError(
+                f"{item.name} has {len(made)} machines: {names}",
+                hint=f"-m {made[0].machine} for one of them, or -o FOLDER, which exists, for a file each",
+            )
+        for one in made:
+            text = one.text if one.text.endswith("\n") else f"{one.text}\n"
+            if output is None:
+                sys.stdout.write(text)
+                continue
+            part = f".{one.machine}" if len(made) > 1 else ""
+            target = output if folder is None else folder / _below(item, paths or (), f"{part}{one.ending}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(text.encode("utf-8"))
     return code
 
 
@@ -180,8 +202,8 @@ def _below(item: Input, paths: Sequence[Path], ending: str) -> Path:
     return place.with_name(f"{stem}{ending}")
 
 
-def machine_of(item: Input, name: str | None, *, may_lack: bool) -> MachineDef | None:
-    """The machine of one input, by name or the first one; None when it ``may_lack`` it.
+def machines_of(item: Input, name: str | None, *, may_lack: bool) -> Sequence[MachineDef]:
+    """The machines of one input, or the one with a name; none when it ``may_lack`` it.
 
     Raises:
         ParseError: The text has errors.
@@ -190,8 +212,8 @@ def machine_of(item: Input, name: str | None, *, may_lack: bool) -> MachineDef |
     from orca.statemachine.loading import parse_document  # noqa: PLC0415
 
     machines = parse_document(item.text, item.name, notation=item.notation).machines
-    found = next((machine for machine in machines if name in {None, machine.name}), None)
-    if found is None and not may_lack:
+    found = [machine for machine in machines if name in {None, machine.name}]
+    if not found and not may_lack:
         names = ", ".join(machine.name for machine in machines) or "none"
         raise UsageError(f"there is no machine `{name or ''}` in {item.name}", hint=f"it has {names}")
     return found

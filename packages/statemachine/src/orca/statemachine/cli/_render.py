@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orca.statemachine.cli._inputs import Input
+    from orca.statemachine.cli._inputs import Input, Made
     from orca.statemachine.model import Document, MachineDef
     from orca.statemachine.tables import DecisionTableDef
 
@@ -37,7 +37,8 @@ def render(
         str, typer.Option("--to", "-t", help=f"One of {', '.join((*FORMATS, *TABLE_FORMATS))}.")
     ] = "",
     machine: Annotated[
-        str | None, typer.Option("--machine", "-m", help="Which machine; the first one, in Mermaid all.")
+        str | None,
+        typer.Option("--machine", "-m", help="Which machine; in Mermaid all, else all into a folder."),
     ] = None,
     table: Annotated[
         str | None,
@@ -59,7 +60,7 @@ def render(
     Exit codes: 0 done, 1 the text has errors, 2 wrong usage.
     """
     from orca.common.errors import UsageError  # noqa: PLC0415
-    from orca.statemachine.cli._inputs import write_each  # noqa: PLC0415
+    from orca.statemachine.cli._inputs import Made, write_each  # noqa: PLC0415
 
     if to and to not in {*FORMATS, *TABLE_FORMATS}:
         raise UsageError(f"`{to}` is not a format", hint=f"--to {' | '.join((*FORMATS, *TABLE_FORMATS))}")
@@ -67,22 +68,27 @@ def render(
         raise UsageError(f"`{direction}` is not a direction", hint="--direction down or --direction right")
     into_folder = output is not None and output.is_dir()
 
-    def make(item: Input) -> tuple[str, str] | None:
+    def make(item: Input) -> list[Made]:
         from orca.statemachine.loading import parse_document  # noqa: PLC0415
 
         document = parse_document(item.text, item.name, notation=item.notation)
         wanted = to or _format_of(None if into_folder else output, document)
+        ending = _ENDING_OF[wanted]
         of_tables = wanted in TABLE_FORMATS
         if into_folder and not (document.tables if of_tables else document.machines):
-            return None
+            return []
         if of_tables:
             tables = _one_of("decision table", document.tables, table, item.name)
-            return _tables_text(tables, wanted), _ENDING_OF[wanted]
+            return [Made(_tables_text(tables, wanted), ending)]
         chosen = _one_of("machine", document.machines, machine, item.name)
-        unknown = [name for name in active or () if chosen[0].find(name) is None]
-        if unknown:
-            raise UsageError(f"`{unknown[0]}` is not a state of `{chosen[0].name}`")
-        return _text(chosen, wanted, active or (), direction), _ENDING_OF[wanted]
+        for name in active or ():
+            if all(one.find(name) is None for one in chosen):
+                raise UsageError(f"`{name}` is not a state of `{chosen[0].name}`")
+        if wanted == "mermaid":
+            from orca.statemachine.outputs.mermaid import to_mermaid  # noqa: PLC0415
+
+            return [Made(to_mermaid(*chosen), ending)]  # the one format that shows several at once
+        return [Made(_text(one, wanted, active or (), direction), ending, one.name) for one in chosen]
 
     return write_each(paths, output, make)
 
@@ -141,28 +147,25 @@ def _tables_text(tables: Sequence[DecisionTableDef], wanted: str) -> str:
     return decision_tables.tables_to_typescript(tables)
 
 
-def _text(machines: Sequence[MachineDef], wanted: str, active: Sequence[str], direction: str) -> str:
-    """The text in one format; only Mermaid shows several machines at once."""
-    if wanted == "mermaid":
-        from orca.statemachine.outputs.mermaid import to_mermaid  # noqa: PLC0415
-
-        return to_mermaid(*machines)
+def _text(machine: MachineDef, wanted: str, active: Sequence[str], direction: str) -> str:
+    """One machine in one format."""
     if wanted == "svg":
         from orca.statemachine.outputs.svg import to_svg  # noqa: PLC0415
 
-        return to_svg(machines[0], active=active, direction="right" if direction == "right" else "down")
+        shown = [name for name in active if machine.find(name) is not None]
+        return to_svg(machine, active=shown, direction="right" if direction == "right" else "down")
     if wanted == "dot":
         from orca.statemachine.outputs.dot import to_dot  # noqa: PLC0415
 
-        return to_dot(machines[0])
+        return to_dot(machine)
     if wanted == "scxml":
         from orca.statemachine.outputs.scxml import to_scxml  # noqa: PLC0415
 
-        return to_scxml(machines[0])
+        return to_scxml(machine)
     from orca.statemachine.outputs.xstate import to_xstate, to_xstate_module  # noqa: PLC0415
 
     if wanted == "xstate-module":
-        return to_xstate_module(machines[0])
+        return to_xstate_module(machine)
     import json  # noqa: PLC0415
 
-    return json.dumps(to_xstate(machines[0]), indent=2)
+    return json.dumps(to_xstate(machine), indent=2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from orca.statemachine.cli._inputs import Input
+    from orca.statemachine.cli._inputs import Input, Made
 
 __all__ = ["add"]
 
@@ -24,7 +24,7 @@ def stubs(
     ] = None,
     *,
     machine: Annotated[
-        str | None, typer.Option("--machine", "-m", help="Which machine; the first one of a file.")
+        str | None, typer.Option("--machine", "-m", help="Which machine; all of a file, into a folder.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write, or a folder.")
@@ -36,20 +36,21 @@ def stubs(
     Several files go into an existing folder.
     Exit codes: 0 done, 1 a text has errors, 2 wrong usage.
     """
-    from orca.statemachine.cli._inputs import machine_of, write_each  # noqa: PLC0415
+    from orca.statemachine.cli._inputs import Made, machines_of, write_each  # noqa: PLC0415
 
     into_folder = output is not None and output.is_dir()
 
-    def make(item: Input) -> tuple[str, str] | None:
+    def make(item: Input) -> list[Made]:
         from orca.statemachine.stubs import json_schema, python_stubs  # noqa: PLC0415
 
-        found = machine_of(item, machine, may_lack=into_folder)
-        if found is None:
-            return None
+        found = machines_of(item, machine, may_lack=into_folder)
         if schema:
             import json  # noqa: PLC0415
 
-            return json.dumps(json_schema(found), indent=2, ensure_ascii=False), ".schema.json"
-        return python_stubs(found), ".py"
+            texts = [json.dumps(json_schema(one), indent=2, ensure_ascii=False) for one in found]
+        else:
+            texts = [python_stubs(one) for one in found]
+        ending = ".schema.json" if schema else ".py"
+        return [Made(text, ending, one.name) for text, one in zip(texts, found, strict=True)]
 
     return write_each(paths, output, make)
