@@ -208,7 +208,7 @@ def test_a_run_that_another_process_delivers_is_waited_for(sender, spool, server
     (ticket,) = put(spool, server, running(run, "a"), sender=sender)
     other = Spool(tmp_path / "spool")
     (head,) = other.heads([FINGER])
-    assert other.claim(head.line, now_s=clock.now())
+    assert other.claim(head.line, now=clock.now)
     assert sender.step() <= 0.1
     assert not ticket.settled.done()
     other.release(head.line, acked=[row.id for row in other.rows()])

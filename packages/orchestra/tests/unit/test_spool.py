@@ -4,15 +4,17 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from uuid import uuid4
 
 import pytest
 
+from orca.common.testing import FakeClock
 from orchestra.sdk import Caps, SpoolError, TaskRunStatus
 from orchestra.sdk._process import owner_is_dead, owner_token, process_start
 from orchestra.sdk._protocol import Event, Kind, output_event, status_event
-from orchestra.sdk._spool import OpenRun, Spool, default_spool_dir, key_fingerprint
+from orchestra.sdk._spool import LEASE_S, OpenRun, Spool, default_spool_dir, key_fingerprint
 
 URL = "http://127.0.0.1:9"
 
@@ -269,15 +271,41 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
 
 def test_a_run_is_delivered_by_one_holder_at_a_time(folder):
     one, two = Spool(folder), Spool(folder)
-    assert one.claim("a", now_s=10.0)
-    assert one.claim("a", now_s=10.0)  # again, by the same holder
-    assert not two.claim("a", now_s=11.0)
-    assert two.claim("b", now_s=11.0)
+    assert one.claim("a", now=lambda: 10.0)
+    assert one.claim("a", now=lambda: 10.0)  # again, by the same holder
+    assert not two.claim("a", now=lambda: 11.0)
+    assert two.claim("b", now=lambda: 11.0)
     one.release("a")
-    assert two.claim("a", now_s=12.0)
-    assert one.claim("a", now_s=100.0)  # a lease that nobody renewed
-    assert two.claim("a", now_s=20.0)  # and one from before the clock was set back
-    assert not one.claim("a", now_s=21.0)
+    assert two.claim("a", now=lambda: 12.0)
+    assert one.claim("a", now=lambda: 100.0)  # a lease that nobody renewed
+    assert two.claim("a", now=lambda: 20.0)  # and one from before the clock was set back
+    assert not one.claim("a", now=lambda: 21.0)
+    one.close()
+    two.close()
+
+
+def test_a_lease_taken_while_another_waits_for_the_file_is_no_lease_from_the_future(folder):
+    """Both went for it at once, as a process and its fork do: the second one's clock must not be older than the lease."""
+    one, two = Spool(folder), Spool(folder)
+    clock = FakeClock()
+    asked = threading.Event()
+    answers = []
+
+    def claim():
+        asked.set()
+        answers.append(two.claim("a", now=clock.now))
+
+    with closing(sqlite3.connect(one.path, isolation_level=None)) as first:
+        first.execute("BEGIN IMMEDIATE")
+        waiting = threading.Thread(target=claim)
+        waiting.start()
+        assert asked.wait(10)
+        clock.advance(1.0)
+        lease = ("a", one.owner, clock.now() + LEASE_S)
+        first.execute("INSERT INTO leases(run, owner, until) VALUES(?,?,?)", lease)
+        first.execute("COMMIT")
+        waiting.join()
+    assert answers == [False]
     one.close()
     two.close()
 
@@ -285,11 +313,11 @@ def test_a_run_is_delivered_by_one_holder_at_a_time(folder):
 def test_the_lease_of_a_dead_process_is_free_at_once(folder, tmp_path):
     code = (
         "import sys; from pathlib import Path; from orchestra.sdk._spool import Spool; "
-        "Spool(Path(sys.argv[1])).claim('a', now_s=1e12); import os; os._exit(0)"
+        "Spool(Path(sys.argv[1])).claim('a', now=lambda: 1e12); import os; os._exit(0)"
     )
     subprocess.run([sys.executable, "-c", code, str(folder)], check=True)
     spool = Spool(folder)
-    assert spool.claim("a", now_s=1e12)
+    assert spool.claim("a", now=lambda: 1e12)
     spool.close()
 
 

@@ -228,7 +228,7 @@ class Sender:
     def _deliver_run(self, spool: Spool, head: Head, own: frozenset[str]) -> int | None:
         """Send a line's events until one must wait; how many left, None when another process has it."""
         try:
-            if not spool.claim(head.line, now_s=self._clock.now()):
+            if not spool.claim(head.line, now=self._clock.now):
                 return None
             self._busy_since_s.pop(head.line, None)
         except SpoolError as error:

@@ -437,9 +437,16 @@ class Spool:
         )
         return [Head(*row) for row in rows]
 
-    def claim(self, line: str, *, now_s: float) -> bool:
-        """Take the right to deliver the events of a line; False while another living holder has it."""
+    def claim(self, line: str, *, now: Callable[[], float]) -> bool:
+        """Take the right to deliver the events of a line; False while another living holder has it.
+
+        Args:
+            line: The line.
+            now: The wall clock, read when nobody else can claim. A time from before the wait for that could be older
+                than the lease that is found then.
+        """
         with self._transaction() as db:
+            now_s = now()
             held = db.execute("SELECT owner, until FROM leases WHERE run = ?", (line,)).fetchone()
             if held is not None and held[0] != self.owner:
                 # A lease that ends later than any can was written before the clock was set back.
