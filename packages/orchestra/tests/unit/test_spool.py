@@ -285,7 +285,7 @@ def test_a_run_is_delivered_by_one_holder_at_a_time(folder):
 
 
 def test_a_lease_taken_while_another_waits_for_the_file_is_no_lease_from_the_future(folder):
-    """Both went for it at once, as a process and its fork do: the second one's clock must not be older than the lease."""
+    """Both went for it at once, as a process and its fork do: the second one's clock must not lag behind the lease."""
     one, two = Spool(folder), Spool(folder)
     clock = FakeClock()
     asked = threading.Event()
