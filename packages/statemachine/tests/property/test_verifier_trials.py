@@ -98,3 +98,49 @@ def test_a_value_is_never_left_by_an_action_that_a_later_failure_undid() -> None
     for at, edge in failing:
         trace = build_trace(plan, graph, [*graph.way_to(at), edge])
         assert play(machine, trace, plan).agrees, trace
+
+
+PASSED_ON = """
+# machine PassedOn
+
+## events
+
+- GO
+
+## state outer [initial]
+
+- on_error: mend
+
+### state inner
+
+#### state mend
+
+- on_entry: open
+- on_error: start
+
+#### state start [initial]
+
+- on_entry: open
+
+#### state away
+
+### state end [initial, final]
+
+### state before [history: deep]
+
+## transitions
+
+| Source | Event | Guard | Target | Action |
+|--------|-------|-------|--------|--------|
+| outer  | GO    |       | away   | prepare |
+"""
+
+
+def test_a_state_whose_on_error_was_taken_is_not_asked_again() -> None:
+    """GO fails, `mend` fails, `start` fails: `outer` has answered before, so nobody does and GO is undone."""
+    machine = parse_orca_md(PASSED_ON)
+    plan = compile_plan(machine)
+    graph = Explorer(plan, Decider(machine)).explore(400)
+    for at in range(graph.size):
+        trace = build_trace(plan, graph, graph.way_to(at))
+        assert play(machine, trace, plan).agrees, trace

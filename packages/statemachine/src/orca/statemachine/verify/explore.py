@@ -250,6 +250,7 @@ class _Work:
     """A place between two microsteps. What follows ``running`` is not part of its identity.
 
     Attributes:
+        tried: States whose on_error was taken since the last microstep without a failure; they are not asked again.
         blind: Whether the last step chose something, so that a repetition need not go on for ever.
         livelock: Whether it never becomes stable.
     """
@@ -260,6 +261,7 @@ class _Work:
     signal: str
     queue: tuple[tuple[str, Payload], ...] = ()
     failures: tuple[str, ...] = ()
+    tried: tuple[int, ...] = ()
     payload: Payload = ()
     running: bool = True
     choices: tuple[Choice, ...] = field(default=(), compare=False)
@@ -424,9 +426,9 @@ class Explorer:
         """What an internal event does; nothing when no transition takes it."""
         for chosen, enabled in self._select(work, self.engine.row(config, work.signal)):
             if not enabled:
-                yield chosen, False
+                yield (chosen if chosen.failures else replace(chosen, tried=())), False
                 continue
-            handling = tuple(arc.source for arc in enabled) if fails else ()
+            handling = tuple(sorted({*chosen.tried, *(arc.source for arc in enabled)})) if fails else ()
             yield from ((after, False) for after in self._micro(chosen, config, enabled, handling))
 
     # ---- guards
@@ -545,7 +547,10 @@ class Explorer:
                 signal = error_name(self.plan.nodes[self._handler(op, handling)].path)
                 if op.phase != "entry":
                     if number == max(failed):  # with later failures it is the same branch once more
-                        yield replace(work, choices=tuple(choices), failures=(*work.failures, signal))
+                        failures.append(signal)
+                        yield replace(
+                            work, choices=tuple(choices), failures=tuple(failures), tried=handling
+                        )
                     return
                 failures.append(signal)
             elif isinstance(op, Raise):
@@ -559,6 +564,7 @@ class Explorer:
             known=known,
             queue=tuple(queue),
             failures=tuple(failures),
+            tried=handling if failures else (),
             running=micro.final < 0,
             choices=tuple(choices),
             entered=work.entered | bits(micro.entries),
