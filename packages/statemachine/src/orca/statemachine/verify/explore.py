@@ -548,9 +548,7 @@ class Explorer:
                 if op.phase != "entry":
                     if number == max(failed):  # with later failures it is the same branch once more
                         failures.append(signal)
-                        yield replace(
-                            work, choices=tuple(choices), failures=tuple(failures), tried=handling
-                        )
+                        yield replace(work, choices=tuple(choices), failures=tuple(failures), tried=handling)
                     return
                 failures.append(signal)
             elif isinstance(op, Raise):
