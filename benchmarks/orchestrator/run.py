@@ -86,7 +86,7 @@ def main() -> int:
     table["ready"] = run(sys.executable, "ready.py")
     print("ready", table["ready"], flush=True)
     if not asked.peers:
-        sizes = "2000,10000" if asked.quick else "2000,10000,100000,300000,1000000"
+        sizes = "1000,20000" if asked.quick else "1000,20000,100000,300000,1000000"
         table["sizes"] = run(sys.executable, "sizes.py", sizes)
         print(json.dumps(table["sizes"]), flush=True)
         table["backlog"] = run(sys.executable, "backlog.py", "4000" if asked.quick else "100000")
