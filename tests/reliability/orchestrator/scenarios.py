@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import atexit
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -46,26 +48,42 @@ async def a1_core_killed(folder: Path, *, seed: int, windows: int, kills: int) -
     numbers = iter(range(1, windows + 1))
     emitting = [asyncio.ensure_future(emitter.emit(numbers, deadline)) for _ in range(EMITTERS)]
     slowest_s = 0.0
+    restarts_with_work = 0
     for _ in range(kills):
         await asyncio.sleep(chance.uniform(0.05, 0.5))
         core.kill()
+        waiting = open_runs(folder / "orca.db")
         calls = sum(len(worker.requests) for worker in workers)
         begun = time.monotonic()
         await core.start()
-        while sum(len(worker.requests) for worker in workers) == calls and time.monotonic() < begun + 10:
-            if len(emitter.acknowledged) == windows:
+        while waiting and sum(len(worker.requests) for worker in workers) == calls:
+            if time.monotonic() > begun + 10:
                 break
             await asyncio.sleep(0.01)
-        slowest_s = max(slowest_s, time.monotonic() - begun)
+        if waiting:  # else the first dispatch is up to the emitters, who come back when they like
+            restarts_with_work += 1
+            slowest_s = max(slowest_s, time.monotonic() - begun)
     await asyncio.gather(*emitting)
     await settled(core.address, deadline)
     core.stop()
     for worker in workers:
         await worker.stop()
     report: dict[str, Any] = inspect(folder / "orca.db", emitter)
-    report |= {"kills": kills, "first_dispatch_s": round(slowest_s, 2)}
-    report["passed"] = clean(report) and report["acknowledged"] == windows
+    report |= {
+        "kills": kills,
+        "restarts_with_work": restarts_with_work,
+        "first_dispatch_s": round(slowest_s, 2),
+    }
+    # The quick size runs beside other tests, and is no place for a promise in seconds.
+    in_time = slowest_s <= (2.0 if kills >= 100 else 9.0)
+    report["passed"] = clean(report) and report["acknowledged"] == windows and in_time
     return report
+
+
+def open_runs(path: Path) -> int:
+    """How much a core that is dead has left to do; looking changes nothing."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as store:
+        return int(store.execute("SELECT count(*) FROM runs WHERE state = 0").fetchone()[0])
 
 
 class ChainProcess:

@@ -6,11 +6,12 @@ import sqlite3
 
 import grpc
 import pytest
-from running import START_S, running, until, working
+from running import START_S, WAIT_S, running, until, working
 from worker import chain
 
 from orca.processor import structs, wire
 from orca.processor import wire_query as q
+from orca.processor.registration import OPTIONS_KEY
 
 NS = 10**9
 
@@ -212,6 +213,43 @@ def test_reprocessing_a_range_anew_and_with_kept_results(tmp_path):
             assert [row.value.number for row in await core.results("D")] == [24.0, 24.0, 6.0, 6.0]
             sent = [[e.algorithm.name for e in r.algorithm_executions] for r in worker.requests[before:]]
             assert sent == [["D"]] * 4
+
+    go(main())
+
+
+def test_a_cached_result_is_used_again_until_its_version_changes(tmp_path):
+    async def main():
+        factor = 1.0
+        worker = chain()
+        worker.bodies["A"] = lambda inputs, request: factor
+        async with running(tmp_path) as core:
+            await worker.start()
+            options = ((OPTIONS_KEY, json.dumps({"A_1.0.0": {"cache": True}, "A_2.0.0": {"cache": True}})),)
+            features = ((wire.FEATURES_KEY, wire.FEATURE_CHAINS),)
+            register = core.call(wire.OrcaCore.RegisterProcessor)
+
+            async def again():
+                before = len(worker.requests)
+                await core.rows(q.OrcaQuery.Reprocess, q.ReprocessRequest(window_id=window_id))
+                await core.finished(window_id)
+                return [e.algorithm.name for r in worker.requests[before:] for e in r.algorithm_executions]
+
+            await register(worker.message(), metadata=(*options, *features), timeout=WAIT_S)
+            await core.serving("chain")
+            _, window_id, _ = await core.emit(1)
+            await core.finished(window_id)
+            factor = 10.0
+            assert await again() == ["B", "C"]
+            assert [row.value.number for row in await core.results("C")] == [3.0]
+            assert set((await core.statuses(window_id)).values()) == {"succeeded"}
+            # What it depends on is no part of the key: only another version makes it run again.
+            worker.algorithms.clear()
+            worker.algorithm("A", version="2.0.0")
+            await register(worker.message(), metadata=(*options, *features), timeout=WAIT_S)
+            assert await again() == ["A"]
+            assert await again() == []
+            assert {row.value.number for row in await core.results("A")} == {1.0, 10.0}
+            await worker.stop()
 
     go(main())
 

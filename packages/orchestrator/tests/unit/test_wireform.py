@@ -19,7 +19,9 @@ SETTINGS = CoreSettings(timeout_s=60.0, attempts_max=2)
 def announced() -> tuple[wire.ProcessorRegistration, str]:
     proc = Processor("ml")
 
-    @proc.algorithm("Slow", "1.0.0", "Every30Second", "1.0.0", timeout_s=1.5, attempts=4, concurrency=3)
+    @proc.algorithm(
+        "Slow", "1.0.0", "Every30Second", "1.0.0", timeout_s=1.5, attempts=4, concurrency=3, cache=True
+    )
     def slow() -> float:
         return 1.0
 
@@ -36,7 +38,7 @@ def test_options_of_our_worker_reach_the_core() -> None:
     message, text = announced()
     registration = read_registration(message, SETTINGS, text)
     options = {entry.name: entry.options for entry in registration.algorithms}
-    assert options["Slow"] == AlgorithmOptions(timeout_s=1.5, attempts_max=4, concurrency_max=3)
+    assert options["Slow"] == AlgorithmOptions(timeout_s=1.5, attempts_max=4, concurrency_max=3, cache=True)
     assert options["Plain"] == AlgorithmOptions(timeout_s=60.0, attempts_max=2)
 
 
@@ -54,6 +56,7 @@ def test_a_published_worker_gets_the_settings_of_the_core() -> None:
         (json.dumps({"Slow_1.0.0": {"timeout_s": -1}}), f"{OPTIONS_KEY}[Slow_1.0.0].timeout_s"),
         (json.dumps({"Slow_1.0.0": {"attempts_max": 1.5}}), f"{OPTIONS_KEY}[Slow_1.0.0].attempts_max"),
         (json.dumps({"Slow_1.0.0": {"concurrency_max": True}}), f"{OPTIONS_KEY}[Slow_1.0.0].concurrency_max"),
+        (json.dumps({"Slow_1.0.0": {"cache": 1}}), f"{OPTIONS_KEY}[Slow_1.0.0].cache"),
         (json.dumps({"Slow_1.0.0": {"attempts_max": 10**12}}), f"{OPTIONS_KEY}[Slow_1.0.0].attempts_max"),
     ],
 )

@@ -126,11 +126,13 @@ class AlgorithmOptions:
         timeout_s: The longest that one attempt may run, in seconds.
         attempts_max: How often a failing body is tried in all, at least 1.
         concurrency_max: How many windows may run it at once; 0 means no limit of its own.
+        cache: The result of one (algorithm, version, window) is used again when the window is reprocessed.
     """
 
     timeout_s: float = 3600.0
     attempts_max: int = 1
     concurrency_max: int = 0
+    cache: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,8 @@ async def put_annotation(
 class Reprocess:
     """Which windows to run again, and what to keep of them.
 
+    The results of algorithms that asked for ``cache`` are always kept: one per algorithm, version and window.
+
     Args:
         where: Conditions on windows (alias ``w``), their types (``t``) and latest runs (``r``).
         failed: Only windows whose latest run failed; what succeeded there is kept.
@@ -117,16 +119,20 @@ async def _plan_for(core: Core, row: Mapping[str, Any]) -> PlanInfo:
 
 
 def _new_run(core: Core, request: Reprocess, row: Mapping[str, Any], info: PlanInfo) -> NewRun:
-    keep = "succeeded" if request.failed else "results" if request.reuse else "none"
+    keep = "succeeded" if request.failed else "results"
+    algorithm_ids = info.algorithm_ids
+    if not request.failed and not request.reuse:
+        nodes = zip(algorithm_ids, info.plan.nodes, strict=True)
+        algorithm_ids = tuple(one for one, node in nodes if node.definition.options.cache)
     return NewRun(
         row["id"],
         info.plan_id,
         "retry" if request.failed else "reprocess",
         request.priority,
         core.engine.now_ns(),
-        keep,
+        keep if algorithm_ids else "none",
         row["run_id"] or 0,
-        info.algorithm_ids,
+        algorithm_ids,
     )
 
 
