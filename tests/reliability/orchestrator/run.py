@@ -50,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         numbers = ", ".join(f"{key} {value}" for key, value in report.items() if key != "passed")
         lines.append(f"| {name} | {'yes' if report['passed'] else 'NO'} | {numbers} |")
     if asked.report is not None:
+        asked.report.parent.mkdir(parents=True, exist_ok=True)
         asked.report.write_text("\n".join(lines) + "\n")
     return 1 if failed else 0
 
