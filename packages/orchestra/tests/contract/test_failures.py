@@ -8,6 +8,7 @@ import logging
 import random
 import signal
 import sys
+import textwrap
 import threading
 import time
 from pathlib import Path
@@ -241,27 +242,41 @@ def test_failure_03_out_of_memory_by_the_kernel_is_reported(run_program, server,
     assert "killed or crashed" in view.messages[-1]
 
 
-def test_failure_03_out_of_memory_as_an_exception_is_reported(run_program, server, run_id, tmp_path):
+HOARDS = {
+    "a function, which ends": """
+        @sdk.run
+        def job():
+            hoard = []
+            limit()
+            while True:
+                hoard.append(b"x" * 1_000_000)
+        job()
+    """,
+    "a block, whose variables live on": """
+        hoard = []
+        with sdk.task("job"):
+            limit()
+            while True:
+                hoard.append(b"x" * 1_000_000)
+    """,
+}
+
+
+@pytest.mark.parametrize("hoard", HOARDS)
+def test_failure_03_out_of_memory_as_an_exception_is_reported(run_program, server, run_id, tmp_path, hoard):
     """The allocation fails, and what reports it needs memory of its own, which modules not loaded yet need most."""
     uncompiled = {"PYTHONPYCACHEPREFIX": str(tmp_path / "empty"), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = run_program(
-        """
+    begin = """
         import resource
         from orchestra.sdk import OrchestraSDK
         sdk = OrchestraSDK()
-        @sdk.run
-        def job():
+        def limit():
             sdk.set_output("rows", 3)
             with open("/proc/self/statm") as file:
                 used = int(file.read().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + 100_000_000,) * 2)
-            hoard = []
-            while True:
-                hoard.append(b"x" * 1_000_000)
-        job()
-        """,
-        **uncompiled,
-    )
+    """
+    done = run_program(textwrap.dedent(begin) + textwrap.dedent(HOARDS[hoard]), **uncompiled)
     assert done.returncode == 1, done.stderr
     assert "MemoryError" in done.stderr
     view = server.run(run_id)

@@ -373,8 +373,6 @@ class Courier:
             return False
         self._stored_s = self._clock.monotonic()
         self._unsynced_s = None if sync else self._unsynced_s or self._stored_s
-        if opened:
-            sender.load()  # before the job begins; it is needed in any case, and nothing can fail to load any more
         for append in appends:
             append.ticket.stored.set_result(spool.durable)
         try:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import traceback
 from collections import deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from orchestra.sdk import _signals
+from orchestra.sdk import _ballast, _signals
 from orchestra.sdk._protocol import Event, describe_error, log_event, output_event, status_event
 from orchestra.sdk._wrapped import leave_word, status_file
 from orchestra.sdk.enums import TaskRunStatus
@@ -133,6 +132,7 @@ class Run:
         if self.run_id is None or self.route is None:
             return None
         _signals.guard(self)
+        _ballast.take()
         if self._status_file is not None:
             return None  # the command around this program has reported RUNNING
         if self.reporter.options.supervise:
@@ -206,8 +206,7 @@ class Run:
         """Report the end that ``error`` (or a plain return) stands for, or what was declared before."""
         status, message = self.declared or ending_of(error, self.name, self._signum)
         if isinstance(error, MemoryError):
-            # The traceback keeps alive what the failed functions held, and reporting needs memory too.
-            traceback.clear_frames(error.__traceback__)
+            _ballast.drop(error)
         return self.end(status, message)
 
     def declare(self, status: TaskRunStatus, message: str) -> None:

@@ -309,21 +309,13 @@ class Sender:
             logger.warning("a refused event cannot be kept as a dead letter: %s", error.message)
             self._unforgotten.setdefault(id(spool), set()).add(row.id)
 
-    def load(self) -> None:
-        """Load the HTTP stack now: a job that takes all memory must find it loaded."""
-        try:
-            self._connected()
-        except Exception:  # delivery tries again
-            logger.debug("the HTTP stack could not be loaded", exc_info=True)
-
     def _connected(self) -> Transport:
-        """What delivers; the HTTP stack loads at first use, in one thread."""
+        """What delivers; the HTTP stack loads at first use."""
         if self._transport is None:
             with import_gate:
-                if self._transport is None:
-                    from orchestra.sdk._http import WebhookTransport  # noqa: PLC0415
+                from orchestra.sdk._http import WebhookTransport  # noqa: PLC0415
 
-                    self._transport = WebhookTransport()
+                self._transport = WebhookTransport()
         return self._transport
 
     def _post(self, row: Row) -> Outcome:
