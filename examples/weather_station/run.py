@@ -89,10 +89,12 @@ def core(folder: Path, *, keep: bool) -> Iterator[dict[str, Any]]:
     """A core in ``folder``: one that an earlier run left, or a new process."""
     known = read_core(folder) if FolderLock.held(folder) else None
     settings = CoreSettings(folder=folder, port=0, web_port=0 if keep else -1)
+    finished = False
     try:
         yield known or start_background(settings)
+        finished = True
     finally:
-        if not keep:
+        if not (keep and finished):  # of one that stays after a failure nobody would know
             stop_background(folder)
 
 

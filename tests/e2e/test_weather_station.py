@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sqlite3
@@ -11,7 +12,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from orca.orchestrator.process import stop_background
+from orca.orchestrator.process import FolderLock, stop_background
 
 RUN = Path(__file__).resolve().parents[2] / "examples" / "weather_station" / "run.py"
 WINDOWS = 730
@@ -20,7 +21,7 @@ TIMEOUT_S = 120
 KILLS = 4
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, *options: str, path: str = "") -> subprocess.Popen[bytes]:
     # A file, not a pipe: a core that outlives its parent would keep a pipe open.
     with (folder / "output.txt").open("wb") as output:
         return subprocess.Popen(
@@ -34,6 +35,7 @@ def start(folder: Path, *options: str) -> subprocess.Popen[bytes]:
                 *options,
             ],
             cwd=folder,
+            env={**os.environ, "PYTHONPATH": path},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -55,6 +57,17 @@ def test_it_runs_checks_itself_and_cleans_up(tmp_path: Path) -> None:
     assert "http://" not in page.replace("http://www.w3.org/", "")
     assert "<script" not in page
     assert not (tmp_path / "run").exists()
+
+
+def test_one_that_fails_leaves_no_core_behind(tmp_path: Path) -> None:
+    """Not even with --keep: nobody would know of it."""
+    missing = tmp_path / "missing"
+    missing.mkdir()
+    (missing / "vega_datasets.py").write_text("raise ImportError('not here')")
+    assert start(tmp_path, "--keep", path=str(missing)).wait(timeout=TIMEOUT_S) != 0
+    assert "not here" in (tmp_path / "output.txt").read_text("utf-8")
+    assert (tmp_path / "run" / "orca.db").exists()
+    assert not FolderLock.held(tmp_path / "run")
 
 
 def counted(folder: Path, query: str) -> int:
