@@ -7,6 +7,7 @@ import contextlib
 import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,8 @@ def _sample(chance: Any, method: Any) -> bytes:
         return bytes(worker.message().SerializeToString())
     message = method.request()
     for field in message.DESCRIPTOR.fields:
-        if chance.random() < 0.5 and not field.is_repeated and field.message_type is None:
+        plain = field.message_type is None and not isinstance(getattr(message, field.name), Sequence)
+        if chance.random() < 0.5 and (plain or isinstance(getattr(message, field.name), str | bytes)):
             kinds = {9: "x", 12: b"x", 8: True, 1: 0.5, 2: 0.5}
             setattr(message, field.name, kinds.get(field.type, chance.randint(0, 5)))
     return bytes(message.SerializeToString())

@@ -392,10 +392,11 @@ def test_an_algorithm_that_left_fails_its_waiting_runs(tmp_path):
             worker.algorithms = {}
             worker.algorithm("Other")
             worker.bodies["Other"] = lambda i, r: 1.0
-            await worker.start()
+            # Announced before it listens: nothing of what it had can be sent to it in between.
             await worker.register(core.address)
             detail = await core.finished(window_id)
             assert detail.executions[0].cause == "processor 'chain' no longer offers A_1.0.0"
+            await worker.start(worker.port)
 
     go(main())
 
