@@ -203,6 +203,32 @@ def test_what_another_process_is_writing_is_not_delivered_without_a_lease(
     spool.close()
 
 
+def test_being_busy_now_and_then_is_not_being_stuck(clock, server, tmp_path, monkeypatch):
+    """In between, the file could be written, and another process was seen to deliver the line."""
+    monkeypatch.setattr(_spool, "BUSY_S", 0.01)
+    spool, holder = Spool(tmp_path / "spool"), Spool(tmp_path / "spool")
+    sender = Sender(clock, rng=random.Random(1))
+    sender.add(spool)
+    sender.learn(FINGER, KEY)
+    put(spool, server, running(uuid4(), "a"), sender=sender)
+    (head,) = holder.heads([FINGER])
+    with closing(sqlite3.connect(spool.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        sender.step()
+        other.execute("ROLLBACK")
+        for _ in range(2):
+            assert holder.claim(head.line, now=clock.now)
+            sender.step()
+            clock.advance(LEASE_S * 0.6)
+        other.execute("BEGIN IMMEDIATE")
+        sender.step()
+        assert not server.requests
+        other.execute("ROLLBACK")
+    sender.abandon()
+    spool.close()
+    holder.close()
+
+
 def test_a_run_that_another_process_delivers_is_waited_for(sender, spool, server, clock, tmp_path):
     run = uuid4()
     (ticket,) = put(spool, server, running(run, "a"), sender=sender)

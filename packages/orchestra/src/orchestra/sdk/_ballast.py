@@ -1,8 +1,8 @@
 """Room to report in when a job has taken all memory.
 
 A MemoryError means that no more address space is to be had (a limit of the process or of the system). Reporting needs
-some: modules that were not loaded yet, a connection, buffers. So a stretch of it is set aside while a run is reported,
-without a page behind it, and given back when a run ends by a MemoryError.
+some: modules that were not loaded yet, a connection, buffers. So from its first run on, a process has a stretch of it
+set aside, without a page behind it, and gives it back when a run ends by a MemoryError.
 """
 
 from __future__ import annotations

@@ -228,9 +228,10 @@ class Sender:
     def _deliver_run(self, spool: Spool, head: Head, own: frozenset[str]) -> int | None:
         """Send a line's events until one must wait; how many left, None when another process has it."""
         try:
-            if not spool.claim(head.line, now=self._clock.now):
+            claimed = spool.claim(head.line, now=self._clock.now)
+            self._busy_since_s.pop(head.line, None)  # also when another has it: the file itself could be written
+            if not claimed:
                 return None
-            self._busy_since_s.pop(head.line, None)
         except SpoolError as error:
             if error.busy and not self._busy_for_long(head.line):
                 return None  # somebody is at work there, maybe on this very line

@@ -127,10 +127,10 @@ def _options_of(name: str, entry: Any, plain: AlgorithmOptions, faults: list[Fie
             )
             continue
         chosen[option] = value
-    cache = given.get("cache", plain.cache)
+    cache = given.get("cache")
     if isinstance(cache, bool):
         chosen["cache"] = cache
-    else:
+    elif cache is not None:
         faults.append(FieldFault(f"{OPTIONS_KEY}[{name}].cache", f"is {cache!r}, neither true nor false"))
     return replace(plain, **chosen)
 

@@ -83,7 +83,8 @@ def render(
         chosen = _one_of("machine", document.machines, machine, item.name)
         for name in active or ():
             if all(one.find(name) is None for one in chosen):
-                raise UsageError(f"`{name}` is not a state of `{chosen[0].name}`")
+                machines = ", ".join(f"`{one.name}`" for one in chosen)
+                raise UsageError(f"`{name}` is not a state of {machines}")
         if wanted == "mermaid":
             from orca.statemachine.outputs.mermaid import to_mermaid  # noqa: PLC0415
 
