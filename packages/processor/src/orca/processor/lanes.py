@@ -79,18 +79,20 @@ class LanePool:
                 job = self._jobs.get(timeout=IDLE_S)
             except Empty:
                 job = None
+            ran = job is not None
             if job is not None:
                 job()
+                job = None  # an idle thread would keep the whole call, with its windows and results, alive
             with self._lock:
                 if mine in self._abandoned:
                     # It came back; its substitute is there, so one of the two is too many.
                     self._abandoned.discard(mine)
-                    job = None
-                elif job is not None:
+                    ran = False
+                elif ran:
                     self._open -= 1
                 elif not self._jobs.empty() and not self._closed:
                     continue  # a job came in the very moment of giving up waiting
-                if job is None:
+                if not ran:
                     self._threads.discard(threading.current_thread())
                     self._grow()
                     return
