@@ -10,7 +10,7 @@ from orca.orchestrator.model import WindowTypeRef
 from orca.orchestrator.queries import ROWS_MAX, Page, Where, read_windows
 from orca.orchestrator.security import SCOPES, new_token, token_digest
 from orca.orchestrator.store.codec import canonical
-from orca.orchestrator.store.records import OPEN, NewRun
+from orca.orchestrator.store.records import OPEN, RUN_FAILED, NewRun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -93,7 +93,7 @@ async def reprocess(core: Core, request: Reprocess) -> AsyncIterator[tuple[int, 
         ConflictError: Nothing is registered for a window's type any more.
     """
     if request.failed:
-        request.where.add("r.state = 2")
+        request.where.state("r", RUN_FAILED)
     rows = [
         row
         async for row in read_windows(core.store, request.where, Page(limit=ROWS_MAX))
@@ -155,11 +155,13 @@ async def cancel_run(core: Core, run_id: int) -> None:
     await core.store.cancel(run_id, core.engine.now_ns())
 
 
-_OLD = """
-SELECT w.id FROM windows w
-WHERE NOT EXISTS (SELECT 1 FROM runs r WHERE r.window_id = w.id AND r.state = 0) {age}
-ORDER BY w.id {limit}
-"""
+_FINISHED = "NOT EXISTS (SELECT 1 FROM runs r WHERE r.window_id = w.id AND r.state = 0)"
+_DOOMED = f"""
+SELECT w.id FROM windows w WHERE w.id > ? AND {{rule}} AND {_FINISHED} ORDER BY w.id LIMIT {RETAIN_STEP}
+"""  # noqa: S608 - constants of our own
+_NEWEST_TO_GO = f"""
+SELECT w.id FROM windows w WHERE {_FINISHED} ORDER BY w.id DESC LIMIT 1 OFFSET ?
+"""  # noqa: S608 - constants of our own
 
 
 async def retain(core: Core, *, older_than_ns: int = 0, keep: int = 0) -> int:
@@ -170,16 +172,22 @@ async def retain(core: Core, *, older_than_ns: int = 0, keep: int = 0) -> int:
         older_than_ns: Windows accepted before this time go; 0 keeps all ages.
         keep: So many of the newest finished windows stay; 0 keeps any number.
     """
-    doomed: set[int] = set()
+    deleted = 0
     if older_than_ns:
-        sql = _OLD.format(age="AND w.created_ns < ?", limit="")
-        doomed.update(row["id"] for row in await core.store.fetch(sql, (older_than_ns,)))
+        deleted += await _delete(core, "w.created_ns < ?", older_than_ns)
     if keep:
-        rows = await core.store.fetch(_OLD.format(age="", limit=""))
-        doomed.update(row["id"] for row in rows[: max(0, len(rows) - keep)])
-    ordered = sorted(doomed)
-    for start in range(0, len(ordered), RETAIN_STEP):
-        ids = ", ".join(str(number) for number in ordered[start : start + RETAIN_STEP])
+        rows = await core.store.fetch(_NEWEST_TO_GO, (keep,))
+        deleted += await _delete(core, "w.id <= ?", rows[0]["id"]) if rows else 0
+    return deleted
+
+
+async def _delete(core: Core, rule: str, limit: int) -> int:
+    """Delete finished windows of which the rule holds, some at a time; gives how many."""
+    deleted = last = 0
+    while rows := await core.store.fetch(_DOOMED.format(rule=rule), (last, limit)):
+        deleted += len(rows)
+        last = rows[-1]["id"]
+        ids = ", ".join(str(row["id"]) for row in rows)
         runs = f"SELECT id FROM runs WHERE window_id IN ({ids})"  # noqa: S608 - numbers of our own
         tables = [
             f"DELETE FROM executions WHERE run_id IN ({runs})",  # noqa: S608 - numbers of our own
@@ -189,7 +197,7 @@ async def retain(core: Core, *, older_than_ns: int = 0, keep: int = 0) -> int:
             f"DELETE FROM windows WHERE id IN ({ids})",  # noqa: S608 - numbers of our own
         ]
         await core.store.write("retain", [(sql, ()) for sql in tables])
-    return len(ordered)
+    return deleted
 
 
 async def create_token(core: Core, name: str, scopes: Sequence[str]) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orca.orchestrator.errors import NotFoundError
+from orca.orchestrator.store.records import RUN_SUCCEEDED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -99,9 +100,21 @@ class Where:
     def span(self, alias: str, from_ns: int, to_ns: int) -> None:
         """Wholly inside a range; 0 means no limit."""
         if from_ns:
-            self.add(f"{alias}.time_from >= ?", from_ns)
+            # The second follows from the first; the indices are ordered by the end.
+            self.add(f"{alias}.time_from >= ? AND {alias}.time_to >= ?", from_ns, from_ns)
         if to_ns:
             self.add(f"{alias}.time_to <= ?", to_ns)
+
+    def latest_run(self, run_id: int) -> None:
+        """The window (alias ``w``) whose latest run (``r``) this is; found by the run, not by all windows."""
+        self.add("w.id = (SELECT window_id FROM runs WHERE id = ?) AND r.id = ?", run_id, run_id)
+
+    def state(self, alias: str, number: int) -> None:
+        """One state of runs."""
+        self.add(f"{alias}.state = ?", number)
+        if number != RUN_SUCCEEDED:
+            # In the words of the index of all others, which are few; those that succeeded are found anywhere.
+            self._parts.append(f"{alias}.state <> {RUN_SUCCEEDED}")
 
     @property
     def text(self) -> str:
@@ -140,20 +153,24 @@ async def _paged(
     store: Store, select: str, where: Where, page: Page, *, order: str
 ) -> AsyncIterator[Mapping[str, Any]]:
     left = page.rows_max
-    offset = 0
+    names = order.split(", ")
+    direction, beyond = ("DESC", "<") if page.newest_first else ("ASC", ">")
+    columns = ", ".join(f"{name} {direction}" for name in names)
+    after = f"({order}) {beyond} ({', '.join('?' for _ in names)})"
+    last: list[Any] = []
     while left > 0:
-        direction = "DESC" if page.newest_first else "ASC"
-        columns = ", ".join(f"{column} {direction}" for column in order.split(", "))
-        sql = f"{select}{where.text} ORDER BY {columns} LIMIT ? OFFSET ?"
+        # From where the last page ended: an offset would read all pages before once more for each page.
+        text = where.text if not last else f"{where.text} AND {after}" if where.text else f" WHERE {after}"
         size = PAGE if page.metadata else min(PAGE, left)
-        rows = await store.fetch(sql, [*where.parameters, size, offset])
+        sql = f"{select}{text} ORDER BY {columns} LIMIT ?"
+        rows = await store.fetch(sql, [*where.parameters, *last, size])
         for row in rows:
             if left > 0 and matches(row["metadata"], page.metadata or {}):
                 left -= 1
                 yield row
         if len(rows) < size:
             return
-        offset += len(rows)
+        last = [rows[-1][name.partition(".")[2]] for name in names]
 
 
 def read_windows(store: Store, where: Where, page: Page) -> AsyncIterator[Mapping[str, Any]]:

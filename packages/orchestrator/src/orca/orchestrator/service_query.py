@@ -169,7 +169,7 @@ class QueryService:
             if request.state not in known:
                 fault = FieldFault("state", f"is {request.state!r}, not one of {', '.join(known)}")
                 raise InvalidFieldError((fault,))
-            where.add("r.state = ?", known[request.state])
+            where.state("r", known[request.state])
         if request.window_id:
             where.add("r.window_id = ?", request.window_id)
         where.ref("t", request.window_type.name, request.window_type.version)
@@ -264,7 +264,7 @@ class QueryService:
         if request.window_id:
             where.add("w.id = ?", request.window_id)
         if request.run_id:
-            where.add("r.id = ?", request.run_id)
+            where.latest_run(request.run_id)
         where.ref("t", request.window_type.name, request.window_type.version)
         where.span("w", request.range.from_ns, request.range.to_ns)
         if request.since_ns:

@@ -13,6 +13,7 @@ from orca.orchestrator.dashboard.graph import draw, lookback_text
 from orca.orchestrator.execution import Status
 from orca.orchestrator.model import AlgorithmRef
 from orca.orchestrator.queries import Page, Where
+from orca.orchestrator.store.records import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -215,7 +216,7 @@ async def processors(site: Site, request: Request) -> Response:
 async def queue(site: Site, request: Request) -> Response:
     """What waits, and why?"""
     where = Where()
-    where.add("r.state = 0")
+    where.state("r", OPEN)
     rows = [row async for row in queries.read_runs(site.core.store, where, Page(QUEUE_MAX))]
     counts = await queries.read_counts(site.core.store)
     waiting = [(row, _why(site, row["id"])) for row in rows]

@@ -12,7 +12,7 @@ from orca.orchestrator.dashboard.lanes import Bar, lanes_of, ticks
 from orca.orchestrator.dashboard.site import whole
 from orca.orchestrator.errors import FieldFault, InvalidFieldError, NotFoundError
 from orca.orchestrator.queries import Page, Where
-from orca.orchestrator.store.records import OPEN, RUN_STATES
+from orca.orchestrator.store.records import OPEN, RUN_FAILED, RUN_STATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +74,7 @@ async def home(site: Site, request: Request) -> Response:
     )
     took = [row["finished_ns"] - row["created_ns"] for row in finished]
     where = Where()
-    where.add("r.state = 2")
+    where.state("r", RUN_FAILED)
     links = list(site.core.links)
     lost = [link for link in links if not any(one.state == "serving" for one in link.instances.values())]
     recent = await _some(queries.read_runs(store, Where(), Page(10, newest_first=True)))
@@ -190,7 +190,7 @@ async def runs(site: Site, request: Request) -> Response:
     state = query.get("state", "")
     numbers = {name: number for number, name in RUN_STATES.items()}
     if state:
-        where.add("r.state = ?", numbers.get(state, -1))
+        where.state("r", numbers.get(state, -1))
     name, _, version = query.get("type", "").rpartition(" ")
     where.ref("t", name, version)
     before = whole(query.get("before", ""), "before")
