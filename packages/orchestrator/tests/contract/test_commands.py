@@ -234,6 +234,10 @@ def test_a_group_without_a_command_lists(orca):
         after, before = json.loads(orca(name, "--json").out), json.loads(orca("--json", name).out)
         assert type(after) is type(before) is (dict if name == "db" else list)
     assert "Usage" in orca("results", code=2).err
+    # A name or a number where a command should be is what somebody wants to see.
+    assert "hint: orca results get Mean" in orca("results", "Mean", code=2).err
+    assert "hint: orca runs show 12" in orca("runs", "12", code=2).err
+    assert "Did you mean 'show'" in orca("runs", "shoe", code=2).err
 
 
 def test_every_command_takes_json_in_both_places():

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from orca.common.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +28,22 @@ Since = Annotated[str, typer.Option("--from", help="Start: 2026-01-31T12:00, uni
 Until = Annotated[str, typer.Option("--to", help="End, in the same forms.")]
 
 
+class _Group(TyperGroup):
+    """A name or a number where a command should be is most likely what somebody wants to see."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        word = args[0]
+        shows = [name for name in ("show", "get") if name in self.commands]
+        plain = word not in self.commands and not word.startswith("-")
+        if plain and shows and not difflib.get_close_matches(word, self.commands):
+            text = f"'{word}' is no command of {ctx.command_path}"
+            raise UsageError(text, hint=f"{ctx.command_path} {shows[0]} {shlex.quote(word)}")
+        return super().resolve_command(ctx, args)
+
+
 def new_app(text: str) -> typer.Typer:
     """A group of commands; without one of them it prints its help, unless it `lists`."""
-    app = typer.Typer(help=text, no_args_is_help=True, add_completion=False)
+    app = typer.Typer(help=text, cls=_Group, no_args_is_help=True, add_completion=False)
     # With a callback a group stays a group, also while it has one command.
     app.callback(help=text)(_group)
     return app
