@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -17,12 +18,15 @@ import typer
 from worker import chain
 
 from orca.common.cli import main
+from orca.common.errors import DeadlineError
+from orca.orchestrator import process
 from orca.orchestrator.cli.output import duration_ns, moment_ns
 from orca.orchestrator.corefile import read_core_file
 from orca.orchestrator.doctor import check_core
 from orca.orchestrator.errors import RunningError
 from orca.orchestrator.process import FolderLock, read_core, start_background
 from orca.orchestrator.settings import CoreSettings
+from orca.orchestrator.store import migrations
 from orca.orchestrator.store.sqlite import open_connection
 
 START_S = 1_767_225_600
@@ -238,6 +242,62 @@ def test_a_group_without_a_command_lists(orca):
     assert "hint: orca results get Mean" in orca("results", "Mean", code=2).err
     assert "hint: orca runs show 12" in orca("runs", "12", code=2).err
     assert "Did you mean 'show'" in orca("runs", "shoe", code=2).err
+
+
+class Hurried:
+    """A clock on which each look at it takes a minute."""
+
+    sleep = staticmethod(time.sleep)
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        self.now += 60.0
+        return self.now
+
+
+def test_a_start_waits_for_an_upgrade_and_for_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "time", Hurried())
+    monkeypatch.setattr(process, "START_TIMEOUT_S", 90.0)
+    settings = CoreSettings(folder=tmp_path)
+    told = []
+
+    def listens_at_last():
+        """Like a core whose upgrade took ten minutes."""
+        while process.time.now < 600.0:
+            time.sleep(0.01)
+        known = {"pid": started.pid, "address": "127.0.0.1:1"}
+        (tmp_path / "core.json").write_text(json.dumps(known))
+
+    waiting = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE) as started:
+        settings.upgrade_mark.touch()
+        writer = threading.Thread(target=listens_at_last)
+        writer.start()
+        known = process._wait_until_listening(started, settings, lambda: told.append(True))
+        writer.join()
+        assert (known["pid"], told) == (started.pid, [True])
+        (tmp_path / "core.json").unlink()
+        settings.upgrade_mark.unlink()
+        with pytest.raises(DeadlineError, match="within 90 s"):
+            process._wait_until_listening(started, settings, None)
+        assert started.wait(10) == -15
+
+
+def test_an_older_store_is_brought_up_to_date_by_a_start(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / ".orca" / "orca.db"
+    steps = migrations.load_migrations("sqlite")
+    with monkeypatch.context() as older:
+        older.setattr(migrations, "load_migrations", lambda dialect: steps[:-1])
+        open_connection(path).close()
+    assert main(["start", "--port", "0"]) == 0
+    try:
+        assert list(path.parent.glob(f"orca.db.before-{steps[-1].number:04}-*"))
+        assert not (path.parent / "core.upgrading").exists()
+    finally:
+        assert main(["stop"]) == 0
 
 
 def test_every_command_takes_json_in_both_places():

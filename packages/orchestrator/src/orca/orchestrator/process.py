@@ -192,8 +192,14 @@ def main() -> int:
     return 0
 
 
-def start_background(settings: CoreSettings) -> dict[str, Any]:
+def start_background(
+    settings: CoreSettings, *, upgrading: Callable[[], None] | None = None
+) -> dict[str, Any]:
     """Start a core in a process of its own and wait until it listens; gives what ``core.json`` says.
+
+    Args:
+        settings: As given; they are checked here.
+        upgrading: Is called once when the store is brought up to date first, which is waited for without limit.
 
     Raises:
         RunningError: One runs in the folder already, or the port is taken.
@@ -213,20 +219,32 @@ def start_background(settings: CoreSettings) -> dict[str, Any]:
             start_new_session=True,
         )
     _started.append(process)
+    return _wait_until_listening(process, checked, upgrading)
+
+
+def _wait_until_listening(
+    process: subprocess.Popen[bytes], settings: CoreSettings, upgrading: Callable[[], None] | None
+) -> dict[str, Any]:
+    """Wait for a core that was started; the limit counts from the end of an upgrade."""
+    folder = settings.folder
     deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        known = read_core(checked.folder)
+    told = False
+    while (now := time.monotonic()) < deadline:
+        known = read_core(folder)
         if known is not None and known.get("pid") == process.pid:
             return known
         if process.poll() is not None:
-            text = (checked.folder / "core.start.log").read_text("utf-8", "replace").strip()
-            raise RunningError(
-                f"the core ended at once: {text[-2000:]}", hint=f"see {checked.folder / 'core.log'}"
-            )
+            text = (folder / "core.start.log").read_text("utf-8", "replace").strip()
+            raise RunningError(f"the core ended at once: {text[-2000:]}", hint=f"see {folder / 'core.log'}")
+        if settings.upgrade_mark.exists():
+            deadline = now + START_TIMEOUT_S
+            if not told and upgrading is not None:
+                upgrading()
+            told = True
         time.sleep(LOOK_S)
     process.terminate()
     raise DeadlineError(
-        f"the core did not listen within {START_TIMEOUT_S:g} s", hint=f"see {checked.folder}/core.log"
+        f"the core did not listen within {START_TIMEOUT_S:g} s", hint=f"see {folder}/core.log"
     )
 
 

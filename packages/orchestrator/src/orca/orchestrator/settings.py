@@ -159,6 +159,11 @@ class CoreSettings:
         """The SQLite file."""
         return self.folder / "orca.db"
 
+    @property
+    def upgrade_mark(self) -> Path:
+        """A file that is there while an older store is copied and brought up to date: minutes for a large one."""
+        return self.folder / "core.upgrading"
+
     def checked(self) -> CoreSettings:
         """These settings with ``auth`` on where it must be.
 

@@ -96,7 +96,13 @@ def start_core(
     if foreground:
         run_foreground(settings, ready=lambda server: _print_ready(_facts(server), begun))
         return
-    _print_ready(start_background(settings), begun)
+    _print_ready(start_background(settings, upgrading=_tell_upgrading), begun)
+
+
+def _tell_upgrading() -> None:
+    """On the error stream: what is printed for programs stays what it is."""
+    sys.stderr.write("the store is copied and brought up to date first; this may take minutes ...\n")
+    sys.stderr.flush()
 
 
 def _facts(server: Any) -> dict[str, Any]:

@@ -573,7 +573,12 @@ async def schema_of(url: str) -> int:
 
 
 async def open_postgres(
-    url: str, *, lease_s: float, synchronous: str = "FULL", connections_max: int = 5
+    url: str,
+    *,
+    lease_s: float,
+    synchronous: str = "FULL",
+    connections_max: int = 5,
+    upgrading: Callable[[], None] | None = None,
 ) -> PostgresStore:
     """Open a store that replicas share; the tables are made or brought up to date.
 
@@ -583,6 +588,7 @@ async def open_postgres(
         synchronous: ``FULL`` acknowledges after the sync. ``NORMAL`` is faster, and may lose the last commits
             when the power fails.
         connections_max: Connections for reading.
+        upgrading: Is called when older tables are going to be brought up to date, which may take long.
 
     Raises:
         StoreNewerError: A newer program wrote it; nothing was changed.
@@ -594,7 +600,7 @@ async def open_postgres(
     try:
         connection = await connector.connect()
         try:
-            await migrate(connection, queue.on(connection), place="the database")
+            await migrate(connection, queue.on(connection), place="the database", upgrading=upgrading)
         finally:
             await connection.close()
         pool = await connector.pool(connections_max)

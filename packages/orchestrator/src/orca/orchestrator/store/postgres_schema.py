@@ -10,7 +10,7 @@ from orca.orchestrator.store import migrations
 from orca.orchestrator.store.postgres_link import SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["applied_version", "migrate"]
 
@@ -34,13 +34,16 @@ async def applied_version(connection: Any) -> int:
     return number
 
 
-async def migrate(connection: Any, queue: Any, *, place: str) -> None:
+async def migrate(
+    connection: Any, queue: Any, *, place: str, upgrading: Callable[[], None] | None = None
+) -> None:
     """Bring the database up to date; tables that hold something are copied into a schema of their own before.
 
     Args:
         connection: Outside a transaction.
         queue: PgQueuer's queries on that connection.
         place: What to call the database.
+        upgrading: Is called before that copy, from where on it may take long.
 
     Raises:
         StoreNewerError: A newer program wrote it; nothing was changed.
@@ -52,6 +55,8 @@ async def migrate(connection: Any, queue: Any, *, place: str) -> None:
         if not applied:
             await _make_schema(connection)
         elif steps:
+            if upgrading is not None:
+                upgrading()
             await _copy(connection, steps[-1].number)
         for step in steps:
             await _apply(connection, step)

@@ -25,7 +25,7 @@ from orca.orchestrator.store.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from orca.orchestrator.model import LookBack, Registration
@@ -43,8 +43,6 @@ CACHE_KIB = 8_192
 READER_CACHE_KIB = 1_024
 # Reading statements for pages and command lines wait in threads of their own, not on the loop.
 READERS_MAX = 4
-# How many rows one retention step deletes, so that emits go on in between.
-RETENTION_STEP = 500
 
 _TYPES = "SELECT id, name, version, fields FROM window_types"
 _NEW_TYPE = """
@@ -454,8 +452,13 @@ class SqliteBacklog:
         return count
 
 
-def migrate(path: Path, connection: sqlite3.Connection) -> None:
+def migrate(path: Path, connection: sqlite3.Connection, upgrading: Callable[[], None] | None = None) -> None:
     """Bring the file up to date; a file that holds something is copied beside itself before.
+
+    Args:
+        path: The file.
+        connection: The only one that writes.
+        upgrading: Is called before that copy, from where on it may take long.
 
     Raises:
         StoreNewerError: A newer program wrote it; nothing was changed.
@@ -463,6 +466,8 @@ def migrate(path: Path, connection: sqlite3.Connection) -> None:
     applied: int = connection.execute("PRAGMA user_version").fetchone()[0]
     steps = migrations.pending(applied, migrations.load_migrations("sqlite"), place=str(path))
     if steps and applied:
+        if upgrading is not None:
+            upgrading()
         target = path.with_name(f"{path.name}.before-{steps[-1].number:04}-{time.time_ns()}")
         with sqlite3.connect(target) as copy:
             connection.backup(copy)
@@ -480,28 +485,34 @@ def migrate(path: Path, connection: sqlite3.Connection) -> None:
         connection.execute("COMMIT")
 
 
-async def open_store(path: Path, *, synchronous: str = "FULL") -> SqliteStore:
+async def open_store(
+    path: Path, *, synchronous: str = "FULL", upgrading: Callable[[], None] | None = None
+) -> SqliteStore:
     """Open or make a store.
 
     Args:
         path: The file; its folder is made.
         synchronous: ``FULL`` syncs before anything is acknowledged. ``NORMAL`` is faster, and may lose the
             last commits when the power fails.
+        upgrading: Is called when an older store is going to be brought up to date, which may take long.
 
     Raises:
         StoreNewerError: A newer program wrote the file.
     """
     # A few milliseconds, before anything else runs on the loop.
-    return SqliteStore(path, open_connection(path, synchronous=synchronous), asyncio.get_running_loop())
+    connection = open_connection(path, synchronous=synchronous, upgrading=upgrading)
+    return SqliteStore(path, connection, asyncio.get_running_loop())
 
 
-def open_connection(path: Path, *, synchronous: str = "FULL") -> sqlite3.Connection:
+def open_connection(
+    path: Path, *, synchronous: str = "FULL", upgrading: Callable[[], None] | None = None
+) -> sqlite3.Connection:
     """Open the writing connection: made, migrated, in WAL mode, private to the user."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     connection = _connect(path, read_only=False)
     try:
-        migrate(path, connection)
+        migrate(path, connection, upgrading)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'NORMAL' if synchronous == 'NORMAL' else 'FULL'}")
     except BaseException:
