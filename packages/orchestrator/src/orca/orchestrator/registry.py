@@ -7,6 +7,7 @@ import json
 import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from orca.orchestrator.errors import NotFoundError, PlanError
 from orca.orchestrator.execution import StepMemo, begin, group
@@ -33,8 +34,14 @@ logger = logging.getLogger(__name__)
 UNKNOWN_TYPES_MAX = 10_000
 
 
+class _Referable:
+    """Lets a class with slots be referred to weakly, which dataclasses themselves offer from Python 3.11 on."""
+
+    __slots__ = ("__weakref__",)
+
+
 @dataclass(frozen=True, slots=True)
-class PlanInfo:
+class PlanInfo(_Referable):
     """A plan with what dispatch needs of it ready made.
 
     Attributes:
@@ -139,7 +146,8 @@ class Registry:
         self._plans = PlanCache()
         self._rows: dict[ProcessorKey, ProcessorRow] = {}
         self._triggers: dict[WindowTypeRef, Trigger] = {}
-        self._infos: dict[int, PlanInfo] = {}
+        # Kept by what triggers and by the runs that are open; a core that lives for months sees many plans.
+        self._infos: WeakValueDictionary[int, PlanInfo] = WeakValueDictionary()
         self._offered: frozenset[tuple[ProcessorKey, AlgorithmRef]] | None = None
         self._changed: list[ProcessorRow] = []
         self._lock = asyncio.Lock()
