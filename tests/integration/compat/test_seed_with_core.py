@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -51,10 +52,16 @@ def test_status_prints_the_lines_of_the_page(core: tuple[Path, str]) -> None:
 
 
 def variables(folder: Path, port: int) -> dict[str, str]:
-    """What the page says to copy from ``orca status``, and the port."""
+    """What the page says to copy from ``orca status``, and a port in place of its own, which may be taken."""
     found = re.findall(r"^→\s+(ORCASERVER|HOST)=(\S+)$", orca("status", folder=folder), re.MULTILINE)
     assert len(found) == 2
     return {**clean_environment(), **dict(found), "PORT": str(port), "PYTHONUNBUFFERED": "1"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def test_the_page_from_beginning_to_end(core: tuple[Path, str], tmp_path: Path) -> None:
@@ -63,7 +70,7 @@ def test_the_page_from_beginning_to_end(core: tuple[Path, str], tmp_path: Path) 
     (tmp_path / "processor.py").write_text(define + start)
     # The page names the package and leaves out its import.
     (tmp_path / "window.py").write_text("import schedule\n" + emitter + loop)
-    env = variables(folder, 50505)
+    env = variables(folder, free_port())
     logs = {name: (tmp_path / f"{name}.log").open("w+") for name in ("processor", "window")}
     running = [
         subprocess.Popen([sys.executable, f"{name}.py"], cwd=tmp_path, env=env, stdout=log, stderr=log)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sqlite3
+import time
 
 import grpc
 import pytest
@@ -312,23 +313,25 @@ def test_schedules_catch_up_and_fire(tmp_path):
 
             async def fired(count):
                 nonlocal windows
-                for _ in range(400):
+                deadline_s = time.monotonic() + WAIT_S
+                while True:
                     windows = await core.rows(q.OrcaQuery.ListWindows, q.ListWindowsRequest(limit=1000))
                     if len(windows) >= count:
                         return
+                    assert time.monotonic() < deadline_s, len(windows)
                     await asyncio.sleep(0.01)
-                raise AssertionError(len(windows))
 
             await fired(10)
             assert {(one.time_to_ns - one.time_from_ns) // NS for one in windows} == {60}
             assert {one.origin for one in windows} == {"schedule:s"}
-            for _ in range(400):
+            deadline_s = time.monotonic() + WAIT_S
+            while True:
                 # A firing moves the schedule on after it has emitted its windows.
                 (listed,) = await core.rows(q.OrcaQuery.ListSchedules, q.ListSchedulesRequest())
                 if listed.next_ns > now:
                     break
+                assert time.monotonic() < deadline_s, listed.next_ns
                 await asyncio.sleep(0.01)
-            assert listed.next_ns > now
             latest = q.ScheduleRow(
                 name="l",
                 window_type=kind,

@@ -368,7 +368,12 @@ def test_instances_of_one_name_share_the_work_of_all_replicas(tmp_path, postgres
             return 1.0
 
         first.bodies["A"] = second.bodies["A"] = body
-        async with replicas(tmp_path, postgres) as (a, b), working(a, first), working(b, second):
+        # No lease runs out before all calls are given.
+        async with (
+            replicas(tmp_path, postgres, lease_s=60.0) as (a, b),
+            working(a, first),
+            working(b, second),
+        ):
             for core, worker in itertools.product((a, b), (first, second)):
                 await until(lambda c=core, w=worker: knows(c, w, f"127.0.0.1:{w.port}"))
             ids = [(await (a, b)[number % 2].emit(number))[1] for number in range(40)]
@@ -386,7 +391,7 @@ def test_readers_that_take_every_connection_keep_nobody_from_writing(tmp_path, p
         options = {"database_connections_max": 2}
         async with replicas(tmp_path, postgres, 1, **options) as (core,), working(core, self_counter()):
             store = core.core.store
-            reads = [asyncio.ensure_future(store.fetch("SELECT pg_sleep(0.2)")) for _ in range(60)]
+            reads = [asyncio.ensure_future(store.fetch("SELECT pg_sleep(0.2)")) for _ in range(600)]
             ids = [(await core.emit(number))[1] for number in range(20)]
             assert len(set(ids)) == 20
             # Asked of the engine: reading a run from the store waits its turn behind the readers.
@@ -432,7 +437,7 @@ def test_a_stream_that_reads_is_ended_when_the_database_stands_still(tmp_path, p
     """One that waits for what happens is not."""
 
     async def main():
-        async with replicas(tmp_path, postgres, 1, call_deadline_s=0.5) as (core,), working(core, chain()):
+        async with replicas(tmp_path, postgres, 1, call_deadline_s=3.0) as (core,), working(core, chain()):
             _, window_id, _ = await core.emit(1)
             await core.finished(window_id)
             admin = await asyncpg.connect(core.core.settings.database.reveal())
@@ -455,7 +460,7 @@ def test_a_stream_that_reads_is_ended_when_the_database_stands_still(tmp_path, p
 
 def test_sql_reads_and_nothing_else(tmp_path, postgres):
     async def main():
-        async with replicas(tmp_path, postgres, 1, call_deadline_s=2.0) as (core,), working(core, chain()):
+        async with replicas(tmp_path, postgres, 1, call_deadline_s=5.0) as (core,), working(core, chain()):
             _, window_id, _ = await core.emit(1)
             await core.finished(window_id)
 

@@ -70,7 +70,7 @@ class Worker:
         async with grpc.aio.insecure_channel(core) as channel:
             metadata = ((wire.FEATURES_KEY, wire.FEATURE_CHAINS),) if self.chains else ()
             call = wire.call(channel, wire.OrcaCore.RegisterProcessor)
-            return await call(self.message(address), metadata=metadata, timeout=10)
+            return await call(self.message(address), metadata=metadata, timeout=60)
 
     async def stop(self, grace: float | None = None) -> None:
         if self._server is not None:

@@ -30,6 +30,7 @@ def test_cpu_is_measured_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_measuring_again_at_once_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "MEASURE_EVERY_S", 600.0)
     found = Health()
     found.measure()
     monkeypatch.setattr(health, "_memory_bytes", lambda: 1 / 0)

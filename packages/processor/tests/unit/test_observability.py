@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import pytest
@@ -80,6 +82,31 @@ def test_metrics_are_there_when_the_program_collects_them() -> None:
     bad = {"processor": "ml", "algorithm": "Bad_1.0.0", "outcome": "raised"}
     assert registry.get_sample_value("orca_executions_total", bad) == 1
     assert observer("ml") is not None
+
+
+def test_who_has_an_answer_finds_its_execution_counted() -> None:
+    counted: list[tuple[str, str]] = []
+    answered = 0
+
+    def observe(full_name: str, outcome: str, _seconds: float) -> None:
+        time.sleep(0.02)  # long enough for an answer to overtake it
+        counted.append((full_name, outcome))
+
+    async def write(answers: Sequence[bytes]) -> None:
+        nonlocal answered
+        answered += len(answers)
+        assert len(counted) >= answered
+
+    async def main() -> None:
+        engine = processor().engine(observe=observe)
+        try:
+            await engine.execute(make_request("One_1.0.0", "Two_1.0.0", "Bad_1.0.0"), {}, write)
+        finally:
+            engine.close()
+
+    asyncio.run(main())
+    assert answered == 3
+    assert sorted(counted) == [("Bad_1.0.0", "raised"), ("One_1.0.0", "ok"), ("Two_1.0.0", "ok")]
 
 
 def test_no_metrics_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:

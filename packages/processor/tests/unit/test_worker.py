@@ -286,7 +286,7 @@ def test_results_stream_as_each_finishes(proc: Processor) -> None:
 
 
 def test_slow_algorithms_get_more_lanes_and_health_answers_at_once(proc: Processor) -> None:
-    barrier = threading.Barrier(5, timeout=20)
+    barrier = threading.Barrier(5, timeout=60)
 
     def make(i: int) -> None:
         @proc.algorithm(f"Slow{i}", "1.0.0", TYPE)
@@ -298,12 +298,14 @@ def test_slow_algorithms_get_more_lanes_and_health_answers_at_once(proc: Process
         make(i)
     with serving(proc) as running:
         call = wire.call(running.channel, wire.OrcaProcessor.ExecuteDagPart)
-        stream = call(make_request(*(f"Slow{i}_1.0.0" for i in range(4))), timeout=30)
+        stream = call(make_request(*(f"Slow{i}_1.0.0" for i in range(4))), timeout=120)
+        deadline_s = time.monotonic() + 30
         while barrier.n_waiting < 4:
+            assert time.monotonic() < deadline_s, barrier.n_waiting
             time.sleep(0.001)
-        started = time.perf_counter()
-        health = running.health()
-        assert time.perf_counter() - started < 0.5
+        health = running.health(30)
+        # None of them had to end first.
+        assert barrier.n_waiting == 4
         assert health.metrics.active_tasks == 4
         assert health.metrics.memory_bytes > 1_000_000
         barrier.wait()

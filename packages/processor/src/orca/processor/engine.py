@@ -454,6 +454,11 @@ class _Part:
                 return False
             job.ended = True
             job.thread = 0
+        if self.engine.observe is not None:
+            # Before anybody can have the answer: who has it finds the execution counted.
+            spent_s = time.monotonic() - job.started_s if job.started_s else 0.0
+            self.engine.observe(job.full_name, outcome, spent_s)
+        with self._lock:
             if job.dependents:
                 following = _hand_over(job, message)
             self._answers.append(data)
@@ -465,9 +470,6 @@ class _Part:
         if job.timer is not None:
             self._soon(job.timer.cancel)
         self.engine.leave(job)
-        if self.engine.observe is not None:
-            spent_s = time.monotonic() - job.started_s if job.started_s else 0.0
-            self.engine.observe(job.full_name, outcome, spent_s)
         for one in following:
             if ok:
                 self.start(one)
