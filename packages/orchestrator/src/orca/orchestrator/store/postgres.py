@@ -108,6 +108,8 @@ class PostgresStore:
         self._recording = PostgresGroup(Link(connector), self._record_group)
         # One connection is always left for look-backs and plans, however many pages are read.
         self._read_slots = asyncio.Semaphore(max(1, readers - 1))
+        # What users ask may take minutes; the core itself must still find a place.
+        self._users_slots = asyncio.Semaphore(max(1, (readers - 1) // 2))
         self._tasks: dict[str, asyncio.Lock] = {name: asyncio.Lock() for name in _LOCKS}
         self._types: dict[int, WindowTypeRef] = {}
         self._type_ids: dict[WindowTypeRef, tuple[int, str]] = {}
@@ -507,7 +509,7 @@ class PostgresStore:
         Raises:
             InvalidFieldError: It is wrong, writes, is more than one, or takes longer than ``timeout_s``.
         """
-        async with self._read_slots:
+        async with self._users_slots, self._read_slots:
             try:
                 async with self._pool.acquire() as connection, connection.transaction(readonly=True):
                     return await _read_only(connection, statement, limit, timeout_s)

@@ -8,7 +8,9 @@ import logging
 import sqlite3
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from threading import Event
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orca.orchestrator.errors import AccessError, ConflictError, FieldFault, InvalidFieldError, NotFoundError
 from orca.orchestrator.lookback import bounds
@@ -37,12 +39,16 @@ __all__ = ["SqliteBacklog", "SqliteStore", "migrate", "open_connection", "open_s
 
 logger = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+
 # Enough for the inner pages of the indices of a million windows, small beside the 60 MB of the whole process.
 CACHE_KIB = 8_192
 # For pages and command lines: what they scan need not stay.
 READER_CACHE_KIB = 1_024
 # Reading statements for pages and command lines wait in threads of their own, not on the loop.
 READERS_MAX = 4
+# What users ask may take minutes; the core itself must still find a place.
+USERS_READERS_MAX = 2
 
 _TYPES = "SELECT id, name, version, fields FROM window_types"
 _NEW_TYPE = """
@@ -74,6 +80,7 @@ class SqliteStore:
         self._reader = _connect(path, read_only=True)
         self._group = GroupCommit(connection, loop)
         self._read_slots = asyncio.Semaphore(READERS_MAX)
+        self._users_slots = asyncio.Semaphore(USERS_READERS_MAX)
         self._idle_readers: list[sqlite3.Connection] = []
         self._types: dict[int, WindowTypeRef] = {}
         self._type_ids: dict[WindowTypeRef, tuple[int, str]] = {}
@@ -306,8 +313,23 @@ class SqliteStore:
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Mapping[str, Any]]:
         """Run one reading statement in a thread, on a connection that cannot write."""
-        async with self._read_slots:
-            return await asyncio.to_thread(self._fetch, sql, tuple(parameters))
+        work = partial(self._fetch, sql, tuple(parameters))
+        return await self._in_thread(work, self._read_slots)
+
+    async def _in_thread(self, work: Callable[[], _T], *slots: asyncio.Semaphore) -> _T:
+        """Run work in a thread; its slots are free when the thread is, also after whoever waits was cancelled."""
+        async with AsyncExitStack() as held:
+            for slot in slots:
+                await held.enter_async_context(slot)
+            thread = asyncio.get_running_loop().run_in_executor(None, work)
+            held.pop_all()
+
+        def free(_: object) -> None:
+            for slot in slots:
+                slot.release()
+
+        thread.add_done_callback(free)
+        return await asyncio.shield(thread)
 
     def _fetch(self, sql: str, parameters: tuple[Any, ...]) -> list[Mapping[str, Any]]:
         try:
@@ -346,14 +368,21 @@ class SqliteStore:
         Raises:
             InvalidFieldError: It is wrong, writes, reaches for another file, or takes longer than ``timeout_s``.
         """
-        async with self._read_slots:
-            return await asyncio.to_thread(self._read_sql, statement, limit, timeout_s)
+        left = Event()
+        work = partial(self._read_sql, statement, limit, timeout_s, left)
+        try:
+            return await self._in_thread(work, self._users_slots, self._read_slots)
+        finally:
+            left.set()
 
-    def _read_sql(self, statement: str, limit: int, timeout_s: float) -> tuple[list[str], list[list[Any]]]:
+    def _read_sql(
+        self, statement: str, limit: int, timeout_s: float, left: Event
+    ) -> tuple[list[str], list[list[Any]]]:
         connection = _connect(self.path, read_only=True)
         deadline = time.monotonic() + timeout_s
         connection.set_authorizer(_reads_only)
-        connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+        # Also when nobody waits for the answer any more: until it ends it holds a place.
+        connection.set_progress_handler(lambda: left.is_set() or time.monotonic() > deadline, 10_000)
         try:
             cursor = connection.execute(statement)
             names = [column[0] for column in cursor.description or ()]
