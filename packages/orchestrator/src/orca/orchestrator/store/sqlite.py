@@ -51,6 +51,9 @@ READERS_MAX = 4
 USERS_READERS_MAX = 2
 
 _TYPES = "SELECT id, name, version, fields FROM window_types"
+_ALGORITHMS = "SELECT id, name, version FROM algorithms"
+# Only the row that is new is read: processors that register thousands of names would read all for each of them.
+_NAMED = " WHERE name = ? AND version = ?"
 _NEW_TYPE = """
 INSERT INTO window_types (name, version, description, fields) VALUES (?, ?, ?, ?)
 ON CONFLICT (name, version) DO UPDATE SET description = excluded.description, fields = excluded.fields
@@ -124,12 +127,18 @@ class SqliteStore:
         return self._group.commits
 
     def _load_names(self) -> None:
-        for type_id, name, version, fields in self._reader.execute(_TYPES):
-            self._types[type_id] = WindowTypeRef(name, version)
-            self._type_ids[WindowTypeRef(name, version)] = (type_id, fields)
-        for row_id, name, version in self._reader.execute("SELECT id, name, version FROM algorithms"):
-            self._algorithms[row_id] = AlgorithmRef(name, version)
-            self._algorithm_ids[AlgorithmRef(name, version)] = row_id
+        for row in self._reader.execute(_TYPES):
+            self._know_type(*row)
+        for row in self._reader.execute(_ALGORITHMS):
+            self._know_algorithm(*row)
+
+    def _know_type(self, type_id: int, name: str, version: str, fields: str) -> None:
+        self._types[type_id] = WindowTypeRef(name, version)
+        self._type_ids[WindowTypeRef(name, version)] = (type_id, fields)
+
+    def _know_algorithm(self, row_id: int, name: str, version: str) -> None:
+        self._algorithms[row_id] = AlgorithmRef(name, version)
+        self._algorithm_ids[AlgorithmRef(name, version)] = row_id
 
     async def close(self) -> None:
         """Write what waits, fold the log into the file, close."""
@@ -194,7 +203,7 @@ class SqliteStore:
             return known[0]
         row = (definition.name, definition.version, definition.description, fields)
         await self.write("register", [(_NEW_TYPE, row)])
-        self._load_names()
+        self._know_type(*self._reader.execute(_TYPES + _NAMED, definition.ref).fetchone())
         return self._type_ids[definition.ref][0]
 
     def window_type(self, type_id: int) -> WindowTypeRef:
@@ -206,7 +215,7 @@ class SqliteStore:
         if ref not in self._algorithm_ids:
             statement = "INSERT INTO algorithms (name, version) VALUES (?, ?) ON CONFLICT DO NOTHING"
             await self.write("register", [(statement, ref)])
-            self._load_names()
+            self._know_algorithm(*self._reader.execute(_ALGORITHMS + _NAMED, ref).fetchone())
         return self._algorithm_ids[ref]
 
     def algorithm(self, algorithm_id: int) -> AlgorithmRef:
