@@ -62,7 +62,7 @@ _RUNS_BY_ID = RUNS.replace("= w.type_id", "= +w.type_id")
 _RESULTS_BY_ID = _RESULTS.replace("= s.algorithm_id", "= +s.algorithm_id")
 _OF_A_TYPE = """
 SELECT count(*) AS number FROM
-  (SELECT 1 FROM windows w JOIN window_types t ON t.id = w.type_id{where} LIMIT ?) AS some
+  (SELECT 1 FROM windows w JOIN window_types t ON t.id = w.type_id{where} LIMIT ?) AS those
 """
 _FAILED = f"""
 SELECT w.id, t.name AS type_name, t.version AS type_version, w.time_to, r.id AS run_id
