@@ -1,12 +1,13 @@
 """What one call costs does not grow with what is stored: counted in steps of SQLite's machine, so nothing is timed."""
 
 import asyncio
+from types import SimpleNamespace
 
 from making import WINDOW, algorithm, plan_of, processor
 
 from orca.orchestrator import operations, queries
 from orca.orchestrator.dashboard import data, insight, pages
-from orca.orchestrator.model import LookBack, WindowSpan
+from orca.orchestrator.model import AlgorithmRef, LookBack, WindowSpan, WindowTypeDef
 from orca.orchestrator.queries import Page, Where
 from orca.orchestrator.store import sqlite
 from orca.orchestrator.store.codec import encode_value, window_digest
@@ -212,6 +213,73 @@ async def windows_to_delete(filled):
     assert len(await filled.store.fetch(operations._NEWEST_TO_GO, (10,))) == 1
 
 
+def of_a_type(version=WINDOW.version):
+    named = where()
+    named.ref("t", WINDOW.name, version)
+    return named
+
+
+async def followed_results(filled):
+    for window_id in (0, filled.size - 5):
+        named = where("s.id > ?", filled.size - 5)
+        named.add("s.id <= ?", filled.size)
+        named.ref("a", "A", "")
+        if window_id:
+            named.add("s.window_id = ?", window_id + 1)
+        rows = await read(queries.read_results(filled.store, named, Page(1000, by_id=True)))
+        assert [row["id"] for row in rows][:1] == [filled.size - 4]
+
+
+async def windows_after(filled):
+    for version in ("", WINDOW.version):
+        named = of_a_type(version)
+        named.add("w.id > ?", filled.size - 5)
+        rows = await read(queries.read_windows(filled.store, named, Page(5, by_id=True)))
+        assert len(rows) == 5
+
+
+async def failed_to_repeat(filled):
+    assert await queries.read_failed(filled.store, of_a_type()) == []
+
+
+async def runs_of_a_type(filled):
+    for version in ("", WINDOW.version):
+        page = Page(10, newest_first=True)
+        rows = await read(queries.read_runs(filled.store, where(), page, name=WINDOW.name, version=version))
+        assert len(rows) == 10
+
+
+async def runs_of_a_type_that_is_not_there(filled):
+    assert (
+        await read(queries.read_runs(filled.store, where(), Page(10, newest_first=True), name="None")) == []
+    )
+
+
+async def runs_since(filled):
+    assert await read(queries.read_runs(filled.store, where(), Page(10, newest_first=True, since_ns=9))) == []
+
+
+async def cost_of_a_day(filled):
+    (before,) = await filled.store.fetch(insight._BEFORE, (9,))
+    assert await filled.store.fetch(insight._COST, (before["id"] - 3,))
+
+
+async def table_of_a_type(filled):
+    sql = pages._TABLE.format(where=of_a_type().text)
+    rows = await filled.store.fetch(sql, [*of_a_type().parameters, 51])
+    assert len(rows) == 51
+    further = of_a_type()
+    further.add("(w.time_to, w.id) < (?, ?)", rows[-1]["time_to"], rows[-1]["id"])
+    rows = await filled.store.fetch(pages._TABLE.format(where=further.text), [*further.parameters, 10])
+    assert len(rows) == 10
+
+
+async def housekeeping(filled):
+    core = SimpleNamespace(store=filled.store, stored=operations.Stored())
+    for _ in range(2):
+        assert await operations.retain_again(core, older_than_ns=1, keep=filled.size + 100) == 0
+
+
 CALLS = [
     take,
     accept,
@@ -238,11 +306,24 @@ CALLS = [
     values_of_a_window,
     newest_points,
     windows_to_delete,
+    followed_results,
+    windows_after,
+    failed_to_repeat,
+    runs_of_a_type,
+    runs_of_a_type_that_is_not_there,
+    runs_since,
+    cost_of_a_day,
+    table_of_a_type,
+    housekeeping,
 ]
 
 
 def test_costs_do_not_grow_with_what_is_stored(tmp_path, monkeypatch):
     steps = Steps(monkeypatch)
+    # Both stores are larger than these.
+    monkeypatch.setattr(queries, "PAGE", 60)
+    monkeypatch.setattr(queries, "FEW", 60)
+    monkeypatch.setattr(operations, "_ACCEPTED", operations._ACCEPTED.replace("LIMIT 200", "LIMIT 60"))
 
     async def main():
         costs = {call.__name__: [] for call in CALLS}
@@ -295,3 +376,28 @@ def test_a_long_list_is_read_in_one_pass(tmp_path, monkeypatch):
     assert found == [ordered[:200], ordered, ordered[:-201:-1], ordered[::-1]]
     assert costs[1] < 1.5 * costs[0] * LARGE / 200
     assert costs[3] < 1.5 * costs[2] * LARGE / 200
+
+
+def test_another_name_costs_the_same_among_many(tmp_path, monkeypatch):
+    steps = Steps(monkeypatch)
+
+    async def main():
+        store = await open_store(tmp_path / "orca.db")
+        try:
+            costs = []
+            for number in range(400):
+                before = steps.count
+                await store.window_type_id(WindowTypeDef(f"Type{number}", "1.0.0", "", ()))
+                await store.algorithm_id(AlgorithmRef(f"A{number}", "1.0.0"))
+                costs.append(steps.count - before)
+            for number in (0, 399):
+                kind = WindowTypeDef(f"Type{number}", "1.0.0", "", ())
+                assert store.window_type(await store.window_type_id(kind)) == kind.ref
+                ref = AlgorithmRef(f"A{number}", "1.0.0")
+                assert store.algorithm(await store.algorithm_id(ref)) == ref
+            return costs
+        finally:
+            await store.close()
+
+    costs = asyncio.run(main())
+    assert sum(costs[-20:]) <= 1.5 * sum(costs[:20])

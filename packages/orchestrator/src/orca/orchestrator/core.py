@@ -13,7 +13,7 @@ from orca.orchestrator.engine import Engine
 from orca.orchestrator.errors import FieldFault, InvalidFieldError, OutdatedPlanError
 from orca.orchestrator.events import EventBus
 from orca.orchestrator.links import Links
-from orca.orchestrator.operations import retain
+from orca.orchestrator.operations import Stored, retain_again
 from orca.orchestrator.registry import Registry
 from orca.orchestrator.replicas import Replicas
 from orca.orchestrator.store.codec import decode_registration, filter_key, window_digest
@@ -95,6 +95,7 @@ class Core:
         self.engine = Engine(store, self.registry, settings, self.clock, bus=self.bus)
         self.links = Links(self.engine, settings)
         self.replicas = Replicas(self)
+        self.stored = Stored()
         self.started_ns = int(self.clock.now() * 1e9)
         self._tasks: list[asyncio.Task[Any]] = []
 
@@ -223,7 +224,7 @@ class Core:
         keep_ns, keep = self.settings.keep_ns, self.settings.keep_windows
         if keep_ns or keep:
             older_than_ns = self.engine.now_ns() - keep_ns if keep_ns else 0
-            await retain(self, older_than_ns=older_than_ns, keep=keep)
+            await retain_again(self, older_than_ns=older_than_ns, keep=keep)
 
     async def take_up(self, row: ProcessorRow) -> None:
         """Follow a registration of another replica: new addresses are dialled, forgotten ones let go."""

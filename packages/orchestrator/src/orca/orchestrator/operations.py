@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orca.orchestrator.errors import ConflictError, FieldFault, InvalidFieldError, NotFoundError
 from orca.orchestrator.model import WindowTypeRef
-from orca.orchestrator.queries import ROWS_MAX, Page, Where, read_windows
+from orca.orchestrator.queries import ROWS_MAX, Page, Where, read_failed, read_windows
 from orca.orchestrator.security import SCOPES, new_token, token_digest
 from orca.orchestrator.store.codec import canonical
-from orca.orchestrator.store.records import OPEN, RUN_FAILED, NewRun
+from orca.orchestrator.store.records import OPEN, NewRun
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from orca.orchestrator.core import Core
     from orca.orchestrator.registry import PlanInfo
+    from orca.orchestrator.store.port import Store
 
-__all__ = ["Reprocess", "cancel_run", "create_token", "put_annotation", "reprocess", "retain"]
+__all__ = [
+    "Reprocess",
+    "Stored",
+    "cancel_run",
+    "create_token",
+    "put_annotation",
+    "reprocess",
+    "retain",
+    "retain_again",
+]
 
 DESCRIPTION_CHARS_MAX = 10_000
 # Windows deleted per transaction, so that emits go on in between.
@@ -92,46 +102,65 @@ async def reprocess(core: Core, request: Reprocess) -> AsyncIterator[tuple[int, 
     Raises:
         ConflictError: Nothing is registered for a window's type any more.
     """
+    places = await _places(core, request)
+    done = 0
+    for start in range(0, len(places), REPROCESS_STEP):
+        step = places[start : start + REPROCESS_STEP]
+        runs = [_new_run(core, request, place, await _plan_for(core, place.kind)) for place in step]
+        made = await core.store.begin_runs(runs)
+        core.engine.wake()
+        for place, run_id in zip(step, made, strict=True):
+            done += 1
+            yield done, len(places), run_id, place.window_id
+
+
+class _Place(NamedTuple):
+    """All that is held of a window before its turn: there may be a million of them."""
+
+    window_id: int
+    run_id: int
+    kind: WindowTypeRef
+
+
+async def _places(core: Core, request: Reprocess) -> list[_Place]:
+    kinds: dict[tuple[str, str], WindowTypeRef] = {}
+
+    def kind_of(name: str, version: str) -> WindowTypeRef:
+        return kinds.setdefault((name, version), WindowTypeRef(name, version))
+
     if request.failed:
-        request.where.state("r", RUN_FAILED)
-    rows = [
-        row
+        return [
+            _Place(window_id, run_id, kind_of(name, version))
+            for _, window_id, run_id, name, version in await read_failed(core.store, request.where)
+        ]
+    return [
+        _Place(row["id"], row["run_id"] or 0, kind_of(row["type_name"], row["type_version"]))
         async for row in read_windows(core.store, request.where, Page(limit=ROWS_MAX))
         if row["run_id"] is None or row["state"] != OPEN
     ]
-    done = 0
-    for start in range(0, len(rows), REPROCESS_STEP):
-        step = rows[start : start + REPROCESS_STEP]
-        runs = [_new_run(core, request, row, await _plan_for(core, row)) for row in step]
-        made = await core.store.begin_runs(runs)
-        core.engine.wake()
-        for row, run_id in zip(step, made, strict=True):
-            done += 1
-            yield done, len(rows), run_id, row["id"]
 
 
-async def _plan_for(core: Core, row: Mapping[str, Any]) -> PlanInfo:
-    kind = WindowTypeRef(row["type_name"], row["type_version"])
+async def _plan_for(core: Core, kind: WindowTypeRef) -> PlanInfo:
     trigger = await core.registry.trigger(kind)
     if trigger.info is None:
         raise ConflictError(f"no algorithm is registered for window type {kind}", hint="start its processor")
     return trigger.info
 
 
-def _new_run(core: Core, request: Reprocess, row: Mapping[str, Any], info: PlanInfo) -> NewRun:
+def _new_run(core: Core, request: Reprocess, place: _Place, info: PlanInfo) -> NewRun:
     keep = "succeeded" if request.failed else "results"
     algorithm_ids = info.algorithm_ids
     if not request.failed and not request.reuse:
         nodes = zip(algorithm_ids, info.plan.nodes, strict=True)
         algorithm_ids = tuple(one for one, node in nodes if node.definition.options.cache)
     return NewRun(
-        row["id"],
+        place.window_id,
         info.plan_id,
         "retry" if request.failed else "reprocess",
         request.priority,
         core.engine.now_ns(),
         keep if algorithm_ids else "none",
-        row["run_id"] or 0,
+        place.run_id,
         algorithm_ids,
     )
 
@@ -164,6 +193,47 @@ SELECT w.id FROM windows w WHERE {_FINISHED} ORDER BY w.id DESC LIMIT 1 OFFSET ?
 """  # noqa: S608 - constants of our own
 
 
+# Two inner statements: SQLite counts a whole table in one step, as long as nothing else is asked of it.
+_STORED = """
+SELECT (SELECT count(*) FROM windows) AS stored, (SELECT coalesce(max(id), 0) FROM windows) AS newest
+"""
+_NEWEST = "SELECT coalesce(max(id), 0) AS newest FROM windows"
+_OPEN_WINDOWS = "SELECT count(DISTINCT window_id) AS number FROM runs WHERE state = 0"
+_ACCEPTED = f"SELECT id, created_ns FROM windows WHERE id > ? ORDER BY id LIMIT {RETAIN_STEP}"  # noqa: S608 - ours
+
+
+class Stored:
+    """How many windows are stored at most: counted once, then by how far their numbers went on.
+
+    Whoever deletes in another process, and numbers that were left out, only make it too large.
+    """
+
+    def __init__(self) -> None:
+        self._newest: int | None = None
+        self._stored = 0
+
+    async def at_most(self, store: Store) -> int:
+        """Not less than there are."""
+        if self._newest is None:
+            (row,) = await store.fetch(_STORED)
+            self._stored = row["stored"]
+        else:
+            (row,) = await store.fetch(_NEWEST)
+            self._stored += max(0, row["newest"] - self._newest)
+        self._newest = max(self._newest or 0, row["newest"])
+        return self._stored
+
+    def deleted(self, ids: Sequence[int]) -> None:
+        """These are gone, in ascending order; after the newest one SQLite gives its number once more."""
+        self._stored -= len(ids)
+        if self._newest is not None and ids[-1] >= self._newest:
+            self.forget()
+
+    def forget(self) -> None:
+        """Count again the next time."""
+        self._newest = None
+
+
 async def retain(core: Core, *, older_than_ns: int = 0, keep: int = 0) -> int:
     """Delete finished windows with their runs and results, by age and by number; gives how many.
 
@@ -176,14 +246,43 @@ async def retain(core: Core, *, older_than_ns: int = 0, keep: int = 0) -> int:
     if older_than_ns:
         deleted += await _delete(core, "w.created_ns < ?", older_than_ns)
     if keep:
-        rows = await core.store.fetch(_NEWEST_TO_GO, (keep,))
-        deleted += await _delete(core, "w.id <= ?", rows[0]["id"]) if rows else 0
+        deleted += await _delete_beyond(core, keep)
     return deleted
 
 
-async def _delete(core: Core, rule: str, limit: int) -> int:
-    """Delete finished windows of which the rule holds, some at a time; gives how many."""
-    deleted = last = 0
+async def retain_again(core: Core, *, older_than_ns: int = 0, keep: int = 0) -> int:
+    """The same for whoever asks every now and then: little is read when nothing is due.
+
+    Times of acceptance grow with the windows' numbers but for ties and steps of a clock, so the first page of windows
+    that are all younger ends the search. What lies behind it goes when that page is old enough.
+    """
+    deleted = 0
+    if older_than_ns:
+        last = 0
+        while rows := await core.store.fetch(_ACCEPTED, (last,)):
+            if all(row["created_ns"] >= older_than_ns for row in rows):
+                break
+            end = rows[-1]["id"]
+            deleted += await _delete(core, f"w.id <= {end} AND w.created_ns < ?", older_than_ns, last)
+            last = end
+    if keep and await core.stored.at_most(core.store) > keep:
+        (waiting,) = await core.store.fetch(_OPEN_WINDOWS)
+        if await core.stored.at_most(core.store) - waiting["number"] > keep:
+            beyond = await _delete_beyond(core, keep)
+            deleted += beyond
+            if not beyond:
+                core.stored.forget()
+    return deleted
+
+
+async def _delete_beyond(core: Core, keep: int) -> int:
+    rows = await core.store.fetch(_NEWEST_TO_GO, (keep,))
+    return await _delete(core, "w.id <= ?", rows[0]["id"]) if rows else 0
+
+
+async def _delete(core: Core, rule: str, limit: int, last: int = 0) -> int:
+    """Delete finished windows of which the rule holds, behind ``last``, some at a time; gives how many."""
+    deleted = 0
     while rows := await core.store.fetch(_DOOMED.format(rule=rule), (last, limit)):
         deleted += len(rows)
         last = rows[-1]["id"]
@@ -197,6 +296,9 @@ async def _delete(core: Core, rule: str, limit: int) -> int:
             f"DELETE FROM windows WHERE id IN ({ids})",  # noqa: S608 - numbers of our own
         ]
         await core.store.write("retain", [(sql, ()) for sql in tables])
+        core.stored.deleted([row["id"] for row in rows])
+        if len(rows) < RETAIN_STEP:
+            break
     return deleted
 
 

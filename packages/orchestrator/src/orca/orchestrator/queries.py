@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orca.orchestrator.errors import NotFoundError
-from orca.orchestrator.store.records import RUN_SUCCEEDED
+from orca.orchestrator.store.records import RUN_FAILED, RUN_SUCCEEDED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -23,6 +23,7 @@ __all__ = [
     "Where",
     "matches",
     "read_counts",
+    "read_failed",
     "read_results",
     "read_run",
     "read_runs",
@@ -34,6 +35,8 @@ PAGE = 500
 # The most rows that one call answers when it asks for no number of its own is 100; this is the most it may ask.
 ROWS_MAX = 1_000_000
 ROWS_DEFAULT = 100
+# So many windows of one type are sooner found and put in order than looked for among all runs.
+FEW = 1000
 
 WINDOWS = """
 SELECT w.id, t.name AS type_name, t.version AS type_version, w.time_from, w.time_to, w.origin, w.metadata,
@@ -53,6 +56,20 @@ SELECT s.id, a.name, a.version, s.window_id, s.run_id, t.name AS type_name, t.ve
 FROM results s JOIN algorithms a ON a.id = s.algorithm_id JOIN windows w ON w.id = s.window_id
 JOIN window_types t ON t.id = w.type_id
 """
+# Along the rows' own numbers: a plus keeps a column from leading to everything that a type or algorithm ever had.
+_WINDOWS_BY_ID = WINDOWS.replace("= w.type_id", "= +w.type_id")
+_RUNS_BY_ID = RUNS.replace("= w.type_id", "= +w.type_id")
+_RESULTS_BY_ID = _RESULTS.replace("= s.algorithm_id", "= +s.algorithm_id")
+_OF_A_TYPE = """
+SELECT count(*) AS number FROM
+  (SELECT 1 FROM windows w JOIN window_types t ON t.id = w.type_id{where} LIMIT ?) AS those
+"""
+_FAILED = f"""
+SELECT w.id, t.name AS type_name, t.version AS type_version, w.time_to, r.id AS run_id
+FROM runs r JOIN windows w ON w.id = r.window_id JOIN window_types t ON t.id = +w.type_id
+WHERE r.state = {RUN_FAILED} AND r.state <> {RUN_SUCCEEDED} AND r.id > ?
+  AND r.id = (SELECT max(id) FROM runs x WHERE x.window_id = r.window_id)
+"""  # noqa: S608 - constants of our own
 _EXECUTIONS = """
 SELECT a.name, a.version, e.status, e.attempts, e.queued_ns, e.sent_ns, e.finished_ns, e.address, e.cause, e.error,
   s.kind, s.number, s.payload
@@ -137,11 +154,22 @@ def matches(metadata: str, wanted: Mapping[str, Any]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """How much of an answer, in which order, and which metadata."""
+    """How much of an answer, in which order, and which metadata.
+
+    Attributes:
+        limit: How many rows; 0 means 100.
+        newest_first: The other way round.
+        metadata: Values that a window must have.
+        by_id: In the order in which rows were stored, instead of by time.
+        since_ns: Only rows made at this time or later; for ``newest_first``. Times grow with the rows' numbers but for
+            ties and steps of a clock, so a page that is wholly older ends the reading.
+    """
 
     limit: int = 0
     newest_first: bool = False
     metadata: Mapping[str, Any] | None = None
+    by_id: bool = False
+    since_ns: int = 0
 
     @property
     def rows_max(self) -> int:
@@ -161,30 +189,69 @@ async def _paged(
     while left > 0:
         # From where the last page ended: an offset would read all pages before once more for each page.
         text = where.text if not last else f"{where.text} AND {after}" if where.text else f" WHERE {after}"
-        size = PAGE if page.metadata else min(PAGE, left)
+        size = PAGE if page.metadata or page.since_ns else min(PAGE, left)
         sql = f"{select}{text} ORDER BY {columns} LIMIT ?"
         rows = await store.fetch(sql, [*where.parameters, *last, size])
+        old = 0
         for row in rows:
-            if left > 0 and matches(row["metadata"], page.metadata or {}):
+            if page.since_ns and row["created_ns"] < page.since_ns:
+                old += 1
+            elif left > 0 and matches(row["metadata"], page.metadata or {}):
                 left -= 1
                 yield row
-        if len(rows) < size:
+        if len(rows) < size or old == len(rows):
             return
         last = [rows[-1][name.partition(".")[2]] for name in names]
 
 
 def read_windows(store: Store, where: Where, page: Page) -> AsyncIterator[Mapping[str, Any]]:
     """Windows in order of time."""
+    if page.by_id:
+        return _paged(store, _WINDOWS_BY_ID, where, page, order="w.id")
     return _paged(store, WINDOWS, where, page, order="w.time_to, w.id")
 
 
-def read_runs(store: Store, where: Where, page: Page) -> AsyncIterator[Mapping[str, Any]]:
-    """Runs in order of acceptance."""
-    return _paged(store, RUNS, where, page, order="r.id")
+async def read_runs(
+    store: Store, where: Where, page: Page, *, name: str = "", version: str = ""
+) -> AsyncIterator[Mapping[str, Any]]:
+    """Runs in order of acceptance, all of them or those of a window type."""
+    select = RUNS
+    if name or version:
+        kind = Where()
+        kind.ref("t", name, version)
+        (found,) = await store.fetch(_OF_A_TYPE.format(where=kind.text), [*kind.parameters, FEW])
+        if found["number"] == FEW:
+            # Every page would begin with all windows of the type.
+            select = _RUNS_BY_ID
+        where.ref("t", name, version)
+    async for row in _paged(store, select, where, page, order="r.id"):
+        yield row
+
+
+async def read_failed(store: Store, where: Where) -> list[tuple[int, int, int, str, str]]:
+    """Windows whose latest run failed, found by the runs, which are few; in order of time.
+
+    Gives time, window, run, and the type's name and version.
+    """
+    found: list[tuple[int, int, int, str, str]] = []
+    also = where.text.replace(" WHERE ", " AND ", 1)
+    last = 0
+    while len(found) < ROWS_MAX:
+        sql = f"{_FAILED}{also} ORDER BY r.id LIMIT ?"
+        rows = await store.fetch(sql, [last, *where.parameters, PAGE])
+        found.extend(
+            (row["time_to"], row["id"], row["run_id"], row["type_name"], row["type_version"]) for row in rows
+        )
+        if len(rows) < PAGE:
+            break
+        last = rows[-1]["run_id"]
+    return sorted(found)
 
 
 def read_results(store: Store, where: Where, page: Page) -> AsyncIterator[Mapping[str, Any]]:
     """Results in order of their windows' time."""
+    if page.by_id:
+        return _paged(store, _RESULTS_BY_ID, where, page, order="s.id")
     return _paged(store, _RESULTS, where, page, order="s.time_to, s.id")
 
 

@@ -29,6 +29,8 @@ __all__ = ["QueryService"]
 # A watching call looks again after this time even when nothing was told.
 WATCH_PAUSE_S = 1.0
 SQL_ROWS_MAX = 100_000
+# Windows of one call that begin in one turn of the loop; everything else has its turn in between.
+EMIT_STEP = 500
 
 
 def parse_object(text: str, field: str) -> dict[str, Any]:
@@ -130,26 +132,43 @@ class QueryService:
         limit = self._core.settings.emit_many_max
         if len(request.windows) > limit:
             raise LimitError(f"windows has {len(request.windows)} entries, at most {limit}")
-        work = [
-            self._core.emit(
-                WindowTypeRef(one.window_type.name, one.window_type.version),
-                (one.time_from_ns, one.time_to_ns),
-                origin=one.origin,
-                metadata=parse_object(one.metadata, f"windows[{index}].metadata"),
-                options=EmitOptions(priority=one.priority, force=one.force, parent_id=one.parent_id),
-            )
-            for index, one in enumerate(request.windows)
-        ]
-        accepted = await asyncio.gather(*work)
-        return q.EmitManyResponse(
-            emitted=[
-                q.Emitted(window_id=one.window_id, run_id=one.run_id, duplicate=one.duplicate)
-                for one in accepted
+        # Nothing is stored of a request with a fault that can be seen before.
+        metadata: list[dict[str, Any]] = []
+        for index, one in enumerate(request.windows):
+            metadata.append(parse_object(one.metadata, f"windows[{index}].metadata"))
+            if index % EMIT_STEP == EMIT_STEP - 1:
+                await asyncio.sleep(0)
+        answer = q.EmitManyResponse()
+        faults: list[BaseException] = []
+        for start in range(0, len(request.windows), EMIT_STEP):
+            work = [
+                self._core.emit(
+                    WindowTypeRef(one.window_type.name, one.window_type.version),
+                    (one.time_from_ns, one.time_to_ns),
+                    origin=one.origin,
+                    metadata=values,
+                    options=EmitOptions(priority=one.priority, force=one.force, parent_id=one.parent_id),
+                )
+                for one, values in zip(
+                    request.windows[start : start + EMIT_STEP],
+                    metadata[start : start + EMIT_STEP],
+                    strict=True,
+                )
             ]
-        )
+            for accepted in await asyncio.gather(*work, return_exceptions=True):
+                if isinstance(accepted, BaseException):
+                    # The others are tried all the same; the first fault is the answer.
+                    faults.append(accepted)
+                else:
+                    answer.emitted.add(
+                        window_id=accepted.window_id, run_id=accepted.run_id, duplicate=accepted.duplicate
+                    )
+        if faults:
+            raise faults[0]
+        return answer
 
     async def windows(self, request: q.ListWindowsRequest, context: Any) -> AsyncIterator[q.WindowRow]:
-        """Windows in order of time."""
+        """Windows in order of time; after a given one in the order in which they were stored, to go on from."""
         where = Where()
         where.ref("t", request.window_type.name, request.window_type.version)
         where.span("w", request.range.from_ns, request.range.to_ns)
@@ -157,7 +176,12 @@ class QueryService:
             where.add("w.id > ?", request.after_id)
         if request.id:
             where.add("w.id = ?", request.id)
-        page = Page(request.limit, request.newest_first, parse_object(request.metadata, "metadata"))
+        page = Page(
+            request.limit,
+            request.newest_first,
+            parse_object(request.metadata, "metadata"),
+            by_id=bool(request.after_id),
+        )
         async for row in queries.read_windows(self._store, where, page):
             yield rows.window_row(row)
 
@@ -172,12 +196,11 @@ class QueryService:
             where.state("r", known[request.state])
         if request.window_id:
             where.add("r.window_id = ?", request.window_id)
-        where.ref("t", request.window_type.name, request.window_type.version)
-        if request.since_ns:
-            where.add("r.created_ns >= ?", request.since_ns)
         if request.before_id:
             where.add("r.id < ?", request.before_id)
-        async for row in queries.read_runs(self._store, where, Page(request.limit, newest_first=True)):
+        page = Page(request.limit, newest_first=True, since_ns=request.since_ns)
+        kind = request.window_type
+        async for row in queries.read_runs(self._store, where, page, name=kind.name, version=kind.version):
             yield rows.run_row(row)
 
     async def run(self, request: q.GetRunRequest, context: Any) -> q.RunDetail:
@@ -224,14 +247,15 @@ class QueryService:
         with self._core.bus.subscribe() as events:
             seen = 0
             while True:
-                # Rows are read by time but told apart by id: without an upper end, a row that is stored at an
+                # Rows are read by time at first but told apart by id: without an upper end, a row that is stored at an
                 # earlier time while a page is read would be passed over for ever.
                 newest = await self._store.newest_result()
                 for above in range(seen, newest, queries.ROWS_MAX):
                     where = _results_where(request)
                     where.add("s.id > ?", above)
                     where.add("s.id <= ?", min(above + queries.ROWS_MAX, newest))
-                    page = Page(queries.ROWS_MAX, metadata=metadata)
+                    # Later only the new rows are read, whatever the algorithm has from before.
+                    page = Page(queries.ROWS_MAX, metadata=metadata, by_id=seen > 0)
                     async for row in queries.read_results(self._store, where, page):
                         yield rows.result_row(row)
                 seen = newest
@@ -445,4 +469,7 @@ async def _until_told(events: Subscription, run_id: int) -> None:
 
 async def _until_execution(events: Subscription) -> None:
     while (await events.next()).kind not in ("execution", "lost"):
+        pass
+    # What is read now answers for all of them: one reading for each would fall behind when much is going on.
+    while events.waiting() is not None:
         pass

@@ -6,6 +6,7 @@ Ranges mean windows that lie wholly inside; the time of a result is the middle o
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,11 @@ __all__ = ["ReadService"]
 _ALL = Page(limit=ROWS_MAX)
 _DISTINCT = """
 SELECT DISTINCT w.metadata FROM windows w JOIN window_types t ON t.id = w.type_id {where}
-ORDER BY w.metadata
+ORDER BY w.metadata LIMIT ?
 """
+# The most that one answer has, and how many are put into it in one turn of the loop.
+DISTINCT_MAX = 100_000
+DISTINCT_STEP = 500
 
 
 class ReadService:
@@ -139,12 +143,15 @@ class ReadService:
         request: wire.DistinctMetadataForWindowTypeRead,
         context: Any,
     ) -> wire.DistinctMetadataForWindowType:
-        """The different metadata of a type's windows in a range."""
+        """The different metadata of a type's windows in a range: the first `DISTINCT_MAX`, in order of their text."""
         where = _windows_where(request, request.window_type)
         sql = _DISTINCT.format(where=where.text)
         answer = wire.DistinctMetadataForWindowType()
         answer.metadata.SetInParent()
-        for row in await self._core.store.fetch(sql, where.parameters):
+        rows = await self._core.store.fetch(sql, [*where.parameters, DISTINCT_MAX])
+        for number, row in enumerate(rows, 1):
+            if number % DISTINCT_STEP == 0:
+                await asyncio.sleep(0)
             slot = answer.metadata.values.add()
             slot.struct_value.SetInParent()
             structs.fill_struct(slot.struct_value, json.loads(row["metadata"]))

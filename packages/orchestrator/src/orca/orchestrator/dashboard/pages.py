@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 from orca.orchestrator import queries, rows
 from orca.orchestrator.dashboard import shown
 from orca.orchestrator.dashboard.gantt import gantt
-from orca.orchestrator.dashboard.lanes import Bar, lanes_of, ticks
+from orca.orchestrator.dashboard.lanes import Bar, Lane, lanes_of, ticks
 from orca.orchestrator.dashboard.site import whole
 from orca.orchestrator.errors import FieldFault, InvalidFieldError, NotFoundError
 from orca.orchestrator.queries import Page, Where
@@ -42,6 +43,8 @@ _LANES = (
     " FROM windows w JOIN window_types t ON t.id = w.type_id"
     " LEFT JOIN runs r ON r.id = (SELECT max(id) FROM runs x WHERE x.window_id = w.id)"
 )
+# As the lanes above it: by time, along an index of the type or of all.
+_TABLE = f"{queries.WINDOWS}{{where}} ORDER BY w.time_to DESC, w.id DESC LIMIT ?"
 # A list never reads a payload; one run shows the beginning of each result.
 _VALUES = (
     "SELECT a.name, a.version, s.kind, s.number, length(s.payload) AS size,"
@@ -123,15 +126,18 @@ async def windows(site: Site, request: Request) -> Response:
     where, wanted, chosen = windows_where(request.query_params)
     sql = f"{_LANES}{where.text} ORDER BY w.time_to DESC, w.id DESC LIMIT ?"
     found = await site.fetch(sql, [*where.parameters, LANE_WINDOWS_MAX])
-    found = [row for row in found if queries.matches(row["metadata"], wanted)]
-    bars = _bars(found)
-    from_ns = chosen["from_ns"] or min((bar.from_ns for bar in bars), default=0)
-    to_ns = chosen["to_ns"] or max((bar.to_ns for bar in bars), default=0)
-    lanes = lanes_of(bars, from_ns, to_ns)
+    # So many take a good part of a second: the loop has other things to do.
+    drawn, lanes, (from_ns, to_ns) = await asyncio.to_thread(
+        _drawn, found, wanted, (chosen["from_ns"], chosen["to_ns"])
+    )
     before = whole(request.query_params.get("before", ""), "before")
     if before:
-        where.add("w.id < ?", before)
-    sql = f"{queries.WINDOWS}{where.text} ORDER BY w.id DESC LIMIT ?"
+        last = await site.fetch("SELECT time_to FROM windows WHERE id = ?", (before,))
+        if last:
+            where.add("(w.time_to, w.id) < (?, ?)", last[0]["time_to"], before)
+        else:  # deleted meanwhile
+            where.add("w.id < ?", before)
+    sql = _TABLE.format(where=where.text)
     table = await site.fetch(sql, [*where.parameters, LANE_WINDOWS_MAX if wanted else ROWS + 1])
     table = [row for row in table if queries.matches(row["metadata"], wanted)]
     notes = await site.fetch(
@@ -152,11 +158,11 @@ async def windows(site: Site, request: Request) -> Response:
         "windows.html",
         "Windows",
         lanes=lanes,
-        ticks=ticks(from_ns, to_ns) if bars else [],
+        ticks=ticks(from_ns, to_ns) if drawn else [],
         from_ns=from_ns,
         to_ns=to_ns,
-        drawn=len(bars),
-        full=len(found) >= LANE_WINDOWS_MAX,
+        drawn=drawn,
+        full=drawn >= LANE_WINDOWS_MAX,
         chosen=chosen,
         kinds=await site.window_types(),
         table=table[:ROWS],
@@ -165,6 +171,16 @@ async def windows(site: Site, request: Request) -> Response:
         marks=marks,
         states=RUN_STATES,
     )
+
+
+def _drawn(
+    found: list[Mapping[str, Any]], wanted: Mapping[str, Any], chosen: tuple[int, int]
+) -> tuple[int, list[Lane], tuple[int, int]]:
+    """How many windows are drawn, their lanes, and from when to when."""
+    bars = _bars([row for row in found if queries.matches(row["metadata"], wanted)])
+    from_ns = chosen[0] or min((bar.from_ns for bar in bars), default=0)
+    to_ns = chosen[1] or max((bar.to_ns for bar in bars), default=0)
+    return len(bars), lanes_of(bars, from_ns, to_ns), (from_ns, to_ns)
 
 
 def _bars(found: list[Mapping[str, Any]]) -> list[Bar]:
@@ -192,11 +208,11 @@ async def runs(site: Site, request: Request) -> Response:
     if state:
         where.state("r", numbers.get(state, -1))
     name, _, version = query.get("type", "").rpartition(" ")
-    where.ref("t", name, version)
     before = whole(query.get("before", ""), "before")
     if before:
         where.add("r.id < ?", before)
-    table = await _some(queries.read_runs(site.core.store, where, Page(ROWS + 1, newest_first=True)))
+    page = Page(ROWS + 1, newest_first=True)
+    table = await _some(queries.read_runs(site.core.store, where, page, name=name, version=version))
     return site.page(
         request,
         "runs.html",

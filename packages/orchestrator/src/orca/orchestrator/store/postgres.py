@@ -60,6 +60,10 @@ LOCK_PAUSE_S = 0.02
 SETTLE_PAUSE_S = 0.005
 _LOCKS = {"housekeeping": 2, "schedules": 3, "registering": 4}
 
+_TYPES = "SELECT id, name, version, fields FROM window_types"
+_ALGORITHMS = "SELECT id, name, version FROM algorithms"
+# Only the row that is new is read: processors that register thousands of names would read all for each of them.
+_NAMED = " WHERE name = $1 AND version = $2"
 _NEW_TYPE = """
 INSERT INTO window_types (name, version, description, fields) VALUES ($1, $2, $3, $4)
 ON CONFLICT (name, version) DO UPDATE SET description = excluded.description, fields = excluded.fields
@@ -108,6 +112,8 @@ class PostgresStore:
         self._recording = PostgresGroup(Link(connector), self._record_group)
         # One connection is always left for look-backs and plans, however many pages are read.
         self._read_slots = asyncio.Semaphore(max(1, readers - 1))
+        # What users ask may take minutes; the core itself must still find a place.
+        self._users_slots = asyncio.Semaphore(max(1, (readers - 1) // 2))
         self._tasks: dict[str, asyncio.Lock] = {name: asyncio.Lock() for name in _LOCKS}
         self._types: dict[int, WindowTypeRef] = {}
         self._type_ids: dict[WindowTypeRef, tuple[int, str]] = {}
@@ -148,11 +154,17 @@ class PostgresStore:
             self._peers.taken(run_id)
 
     async def _load_names(self) -> None:
-        for row in await self._read("SELECT id, name, version, fields FROM window_types"):
+        await self._load_types(_TYPES)
+        await self._load_algorithms(_ALGORITHMS)
+
+    async def _load_types(self, sql: str, *parameters: Any) -> None:
+        for row in await self._read(sql, *parameters):
             kind = WindowTypeRef(row["name"], row["version"])
             self._types[row["id"]] = kind
             self._type_ids[kind] = (row["id"], row["fields"])
-        for row in await self._read("SELECT id, name, version FROM algorithms"):
+
+    async def _load_algorithms(self, sql: str, *parameters: Any) -> None:
+        for row in await self._read(sql, *parameters):
             ref = AlgorithmRef(row["name"], row["version"])
             self._algorithms[row["id"]] = ref
             self._algorithm_ids[ref] = row["id"]
@@ -273,13 +285,13 @@ class PostgresStore:
         fields = encode_fields(definition.fields)
         known = self._type_ids.get(definition.ref)
         if known is None:
-            await self._load_names()
+            await self._load_types(_TYPES + _NAMED, *definition.ref)
             known = self._type_ids.get(definition.ref)
         if known is not None and (known[1] == fields or not definition.fields):
             return known[0]
         row = [clean(part) for part in (definition.name, definition.version, definition.description, fields)]
         await self._read(_NEW_TYPE, *row)
-        await self._load_names()
+        await self._load_types(_TYPES + _NAMED, *definition.ref)
         return self._type_ids[definition.ref][0]
 
     def window_type(self, type_id: int) -> WindowTypeRef:
@@ -292,7 +304,7 @@ class PostgresStore:
             await self._read(
                 "INSERT INTO algorithms (name, version) VALUES ($1, $2) ON CONFLICT DO NOTHING", *ref
             )
-            await self._load_names()
+            await self._load_algorithms(_ALGORITHMS + _NAMED, *ref)
         return self._algorithm_ids[ref]
 
     def algorithm(self, algorithm_id: int) -> AlgorithmRef:
@@ -507,7 +519,7 @@ class PostgresStore:
         Raises:
             InvalidFieldError: It is wrong, writes, is more than one, or takes longer than ``timeout_s``.
         """
-        async with self._read_slots:
+        async with self._users_slots, self._read_slots:
             try:
                 async with self._pool.acquire() as connection, connection.transaction(readonly=True):
                     return await _read_only(connection, statement, limit, timeout_s)

@@ -60,6 +60,8 @@ async def migrate(
             await _copy(connection, steps[-1].number)
         for step in steps:
             await _apply(connection, step)
+        if applied and steps:
+            await _analyze(connection)
         if await queue.schema_is_installed():
             await queue.upgrade()
         else:
@@ -83,6 +85,13 @@ async def _apply(connection: Any, step: migrations.Migration) -> None:
             await connection.execute(statement)
         row = (step.number, step.name, time.time_ns())
         await connection.execute(f"INSERT INTO {SCHEMA}.schema_version VALUES ($1, $2, $3)", *row)  # noqa: S608 - our own name
+
+
+async def _analyze(connection: Any) -> None:
+    """Without statistics the server guesses which index serves best, and may walk all runs for those of one window."""
+    tables: Sequence[Any] = await connection.fetch(_TABLES, SCHEMA)
+    for row in tables:
+        await connection.execute(f'ANALYZE {SCHEMA}."{row["tablename"]}"')
 
 
 async def _copy(connection: Any, number: int) -> None:

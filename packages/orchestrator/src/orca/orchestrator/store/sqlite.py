@@ -8,7 +8,9 @@ import logging
 import sqlite3
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from threading import Event
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orca.orchestrator.errors import AccessError, ConflictError, FieldFault, InvalidFieldError, NotFoundError
 from orca.orchestrator.lookback import bounds
@@ -37,14 +39,21 @@ __all__ = ["SqliteBacklog", "SqliteStore", "migrate", "open_connection", "open_s
 
 logger = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+
 # Enough for the inner pages of the indices of a million windows, small beside the 60 MB of the whole process.
 CACHE_KIB = 8_192
 # For pages and command lines: what they scan need not stay.
 READER_CACHE_KIB = 1_024
 # Reading statements for pages and command lines wait in threads of their own, not on the loop.
 READERS_MAX = 4
+# What users ask may take minutes; the core itself must still find a place.
+USERS_READERS_MAX = 2
 
 _TYPES = "SELECT id, name, version, fields FROM window_types"
+_ALGORITHMS = "SELECT id, name, version FROM algorithms"
+# Only the row that is new is read: processors that register thousands of names would read all for each of them.
+_NAMED = " WHERE name = ? AND version = ?"
 _NEW_TYPE = """
 INSERT INTO window_types (name, version, description, fields) VALUES (?, ?, ?, ?)
 ON CONFLICT (name, version) DO UPDATE SET description = excluded.description, fields = excluded.fields
@@ -74,6 +83,7 @@ class SqliteStore:
         self._reader = _connect(path, read_only=True)
         self._group = GroupCommit(connection, loop)
         self._read_slots = asyncio.Semaphore(READERS_MAX)
+        self._users_slots = asyncio.Semaphore(USERS_READERS_MAX)
         self._idle_readers: list[sqlite3.Connection] = []
         self._types: dict[int, WindowTypeRef] = {}
         self._type_ids: dict[WindowTypeRef, tuple[int, str]] = {}
@@ -117,12 +127,18 @@ class SqliteStore:
         return self._group.commits
 
     def _load_names(self) -> None:
-        for type_id, name, version, fields in self._reader.execute(_TYPES):
-            self._types[type_id] = WindowTypeRef(name, version)
-            self._type_ids[WindowTypeRef(name, version)] = (type_id, fields)
-        for row_id, name, version in self._reader.execute("SELECT id, name, version FROM algorithms"):
-            self._algorithms[row_id] = AlgorithmRef(name, version)
-            self._algorithm_ids[AlgorithmRef(name, version)] = row_id
+        for row in self._reader.execute(_TYPES):
+            self._know_type(*row)
+        for row in self._reader.execute(_ALGORITHMS):
+            self._know_algorithm(*row)
+
+    def _know_type(self, type_id: int, name: str, version: str, fields: str) -> None:
+        self._types[type_id] = WindowTypeRef(name, version)
+        self._type_ids[WindowTypeRef(name, version)] = (type_id, fields)
+
+    def _know_algorithm(self, row_id: int, name: str, version: str) -> None:
+        self._algorithms[row_id] = AlgorithmRef(name, version)
+        self._algorithm_ids[AlgorithmRef(name, version)] = row_id
 
     async def close(self) -> None:
         """Write what waits, fold the log into the file, close."""
@@ -187,7 +203,7 @@ class SqliteStore:
             return known[0]
         row = (definition.name, definition.version, definition.description, fields)
         await self.write("register", [(_NEW_TYPE, row)])
-        self._load_names()
+        self._know_type(*self._reader.execute(_TYPES + _NAMED, definition.ref).fetchone())
         return self._type_ids[definition.ref][0]
 
     def window_type(self, type_id: int) -> WindowTypeRef:
@@ -199,7 +215,7 @@ class SqliteStore:
         if ref not in self._algorithm_ids:
             statement = "INSERT INTO algorithms (name, version) VALUES (?, ?) ON CONFLICT DO NOTHING"
             await self.write("register", [(statement, ref)])
-            self._load_names()
+            self._know_algorithm(*self._reader.execute(_ALGORITHMS + _NAMED, ref).fetchone())
         return self._algorithm_ids[ref]
 
     def algorithm(self, algorithm_id: int) -> AlgorithmRef:
@@ -306,8 +322,23 @@ class SqliteStore:
 
     async def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[Mapping[str, Any]]:
         """Run one reading statement in a thread, on a connection that cannot write."""
-        async with self._read_slots:
-            return await asyncio.to_thread(self._fetch, sql, tuple(parameters))
+        work = partial(self._fetch, sql, tuple(parameters))
+        return await self._in_thread(work, self._read_slots)
+
+    async def _in_thread(self, work: Callable[[], _T], *slots: asyncio.Semaphore) -> _T:
+        """Run work in a thread; its slots are free when the thread is, also after whoever waits was cancelled."""
+        async with AsyncExitStack() as held:
+            for slot in slots:
+                await held.enter_async_context(slot)
+            thread = asyncio.get_running_loop().run_in_executor(None, work)
+            held.pop_all()
+
+        def free(_: object) -> None:
+            for slot in slots:
+                slot.release()
+
+        thread.add_done_callback(free)
+        return await asyncio.shield(thread)
 
     def _fetch(self, sql: str, parameters: tuple[Any, ...]) -> list[Mapping[str, Any]]:
         try:
@@ -346,14 +377,21 @@ class SqliteStore:
         Raises:
             InvalidFieldError: It is wrong, writes, reaches for another file, or takes longer than ``timeout_s``.
         """
-        async with self._read_slots:
-            return await asyncio.to_thread(self._read_sql, statement, limit, timeout_s)
+        left = Event()
+        work = partial(self._read_sql, statement, limit, timeout_s, left)
+        try:
+            return await self._in_thread(work, self._users_slots, self._read_slots)
+        finally:
+            left.set()
 
-    def _read_sql(self, statement: str, limit: int, timeout_s: float) -> tuple[list[str], list[list[Any]]]:
+    def _read_sql(
+        self, statement: str, limit: int, timeout_s: float, left: Event
+    ) -> tuple[list[str], list[list[Any]]]:
         connection = _connect(self.path, read_only=True)
         deadline = time.monotonic() + timeout_s
         connection.set_authorizer(_reads_only)
-        connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+        # Also when nobody waits for the answer any more: until it ends it holds a place.
+        connection.set_progress_handler(lambda: left.is_set() or time.monotonic() > deadline, 10_000)
         try:
             cursor = connection.execute(statement)
             names = [column[0] for column in cursor.description or ()]
