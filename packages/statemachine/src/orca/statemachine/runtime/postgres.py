@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from orca.common.errors import UsageError
-from orca.statemachine.runtime.persistence import check_run_id, decode, encode
+from orca.statemachine.runtime.persistence import check_run_id, decode, encode, encode_entry
 from orca.statemachine.runtime.sqlite import StoreError
 from orca.statemachine.runtime.types import ConcurrentUpdateError
 
@@ -109,6 +109,7 @@ class PostgresStore:
         Raises:
             ConcurrentUpdateError: The stored sequence number is not the one before the snapshot's.
             StoreError: The server failed; whether it committed is then unknown, as after any lost connection.
+            ValueNotJsonError: The snapshot or entry holds text that UTF-8 has no form for.
         """
         await self.commit(run_id, snapshot)
 
@@ -118,10 +119,9 @@ class PostgresStore:
         """Keep a snapshot and its journal entry in one transaction; raises as `save` does."""
         check_run_id(run_id)
         sequence = int(snapshot.get("sequence") or 0)
-        noted = None if entry is None else json.dumps(entry, separators=(",", ":"), allow_nan=False)
-        rows = await self._fetch(
-            _SAVE, run_id, sequence, str(snapshot.get("machine", "")), encode(snapshot), noted
-        )
+        machine = str(snapshot.get("machine", ""))
+        noted = None if entry is None else encode_entry(machine, entry)
+        rows = await self._fetch(_SAVE, run_id, sequence, machine, encode(snapshot), noted)
         if not rows:
             found = await self._fetch("SELECT sequence FROM orca_runs WHERE run_id = $1", run_id)
             raise ConcurrentUpdateError(run_id, sequence - 1, int(found[0][0]) if found else 0)
