@@ -13,8 +13,10 @@ from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import anyio
+import asyncpg
 import pytest
 from charts import chart
 
@@ -487,6 +489,71 @@ def test_postgres(postgres) -> None:
                 await store.save("plain", {"machine": "M", "sequence": 7})
         with pytest.raises(StoreError):
             await PostgresStore("postgresql://nobody@127.0.0.1:1/none").open()
+
+    asyncio.run(main())
+
+
+def test_many_first_uses_of_postgres_at_once_open_one_pool(postgres) -> None:
+    async def main() -> None:
+        named = f"{postgres}{'&' if '?' in postgres else '?'}application_name=first-uses"
+        async with PostgresStore(postgres) as watching:
+            store = PostgresStore(named)
+            assert await asyncio.gather(*(store.exists(f"r{i}") for i in range(25))) == [False] * 25
+            query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'first-uses'"
+            [[connections]] = await watching._fetch(query)
+            assert 1 <= connections <= 10
+            await store.close()
+            await store.close()
+            assert not await store.exists("r7")
+            await store.close()
+
+    asyncio.run(main())
+
+
+def test_a_postgres_store_whose_tables_cannot_be_made_stays_closed_and_can_be_opened_later(postgres) -> None:
+    async def main() -> None:
+        admin = await asyncpg.connect(postgres)
+        await admin.execute("CREATE ROLE reader LOGIN PASSWORD 'reader'; CREATE SCHEMA theirs")
+        await admin.execute("ALTER ROLE reader SET search_path = theirs")
+        store = PostgresStore(postgres)
+        store._dsn = _as_role(postgres, "reader")
+        for _ in range(2):
+            with pytest.raises(StoreError, match="cannot be used"):
+                await store.open()
+        with anyio.fail_after(30):  # the server takes note of a closed connection when it gets to it
+            while await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader'"):
+                pass
+        await admin.execute("GRANT USAGE, CREATE ON SCHEMA theirs TO reader")
+        assert not await store.exists("r7")
+        await store.close()
+        await admin.execute("DROP OWNED BY reader; DROP SCHEMA theirs CASCADE; DROP ROLE reader")
+        await admin.close()
+
+    asyncio.run(main())
+
+
+def _as_role(dsn: str, role: str) -> str:
+    parts = urlsplit(dsn)
+    where = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{role}:{role}@{where}").geturl()
+
+
+def test_postgres_refuses_what_utf8_cannot_hold_as_other_stores_do(postgres) -> None:
+    async def main() -> None:
+        async with PostgresStore(postgres) as store:
+            one = machine(persistence=store, run_id="surrogates")
+            await one.start()
+            with pytest.raises(ValueNotJsonError, match="'text' in the payload of event 'GO'"):
+                await one.send("GO", {"text": "caf\udce9"})
+            one.context["text"] = "caf\udce9"
+            with pytest.raises(ValueNotJsonError, match="context field 'text'"):
+                await one.send("GO")
+            del one.context["text"]
+            assert one.state == "a"
+            assert (await one.send("GO", {"text": "café"})).taken
+            with pytest.raises(ValueNotJsonError, match=r"'payload\.x'"):
+                await store.commit("plain", {"sequence": 1}, {"event": "E", "payload": {"x": "\udce9"}})
+            assert [entry["event"] for entry in await store.journal("surrogates")] == ["@start", "GO"]
 
     asyncio.run(main())
 

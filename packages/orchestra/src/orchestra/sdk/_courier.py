@@ -149,9 +149,7 @@ class Courier:
             opened: The name of the function or block, when the event starts a task run.
             heartbeat_s: Repeat that the run is alive this often until its terminal status.
         """
-        ticket = Ticket(event.kind is Kind.TERMINAL)
-        self._pending.add(ticket)
-        ticket.settled.add_done_callback(lambda _: self._pending.discard(ticket))
+        ticket = Ticket(event.kind is Kind.TERMINAL, self._pending)
         self._queue.put(_Append(event, route, ticket, opened, heartbeat_s))
         self._ensure_threads()
         return ticket
@@ -231,18 +229,21 @@ class Courier:
                 self._sender_of().run_until_idle(self.budgets.terminal_s)
 
     def _write_loop(self) -> None:
-        while True:
-            batch = self._drain(self._next_timer_s())
-            try:
-                self._write_once(batch)
-                self._sync()
-            except Exception:  # the thread must outlive any surprise; callers see False
-                logger.exception("the outbox writer met an unexpected error")
-                for command in batch:
-                    if isinstance(command, _Append):
-                        command.ticket.fail("internal error")
-            if _STOP in batch:
-                return
+        while self._write_next():
+            pass
+
+    def _write_next(self) -> bool:
+        """Write what comes next; False at the end. A call of its own: while it waits, it holds nothing written."""
+        batch = self._drain(self._next_timer_s())
+        try:
+            self._write_once(batch)
+            self._sync()
+        except Exception:  # the thread must outlive any surprise; callers see False
+            logger.exception("the outbox writer met an unexpected error")
+            for command in batch:
+                if isinstance(command, _Append):
+                    command.ticket.fail("internal error")
+        return _STOP not in batch
 
     def _drain(self, timeout_s: float | None) -> list[_Command]:
         batch: list[_Command] = []
@@ -374,7 +375,7 @@ class Courier:
         self._stored_s = self._clock.monotonic()
         self._unsynced_s = None if sync else self._unsynced_s or self._stored_s
         for append in appends:
-            append.ticket.stored.set_result(spool.durable)
+            append.ticket.store(spool.durable)
         try:
             spool.enforce_caps(now_s=now_s)
         except SpoolError as error:

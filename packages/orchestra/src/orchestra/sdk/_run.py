@@ -80,7 +80,7 @@ def left_word(path: str, status: TaskRunStatus, message: str | None) -> Ticket:
 
     ticket = Ticket(terminal=True)
     done = leave_word(path, status, message)
-    ticket.stored.set_result(done)
+    ticket.store(done)
     ticket.settle(Outcome(Verdict.ACCEPTED if done else Verdict.REFUSED))
     return ticket
 

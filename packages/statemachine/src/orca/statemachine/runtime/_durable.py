@@ -14,6 +14,7 @@ from orca.statemachine.model import InvokeDef
 from orca.statemachine.runtime._base import BUSY, DONE, INACTIVE
 from orca.statemachine.runtime._family import Family
 from orca.statemachine.runtime._macro import SAVE, Plans, is_trusted, trusted
+from orca.statemachine.runtime._text import not_writable
 from orca.statemachine.runtime.bus import BusError, EventType, run_effect
 from orca.statemachine.runtime.persistence import dumps, sealed
 from orca.statemachine.runtime.snapshot import (
@@ -87,7 +88,7 @@ class Durable(Family):
         Raises:
             ValueNotJsonError: A context value has no exact JSON form; the error names the field.
         """
-        check_json(self.definition.name, self.context)
+        check_json(self.definition.name, self.context, stored=False)  # the caller decides how it is written
         plans = Plans(self._extras, [])
         return copy.deepcopy(
             self._describe(self.context, self._config, self._history, plans, done=self.is_done)
@@ -253,7 +254,10 @@ class Durable(Family):
             del fixed["context"]
             head = config.texts[_FIXED] = dumps(fixed)[:-1]
         now = float(self._more.clock.now())
-        return sealed(f'{head},"context":{dumps(context)},"timestamp":{now!r},"sequence":{sequence}}}')
+        try:
+            return sealed(f'{head},"context":{dumps(context)},"timestamp":{now!r},"sequence":{sequence}}}')
+        except UnicodeEncodeError:
+            raise not_writable(self.definition.name, {"context": context}) from None
 
     async def _save_now(self) -> None:
         extras = self._more

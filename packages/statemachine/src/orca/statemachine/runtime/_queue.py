@@ -19,6 +19,7 @@ from orca.statemachine.engine import ActionError, ActionResult, CancelSend, Dela
 from orca.statemachine.engine.types import EMPTY_PAYLOAD
 from orca.statemachine.runtime._base import BUSY, INACTIVE, MachineBase
 from orca.statemachine.runtime._extras import Extras
+from orca.statemachine.runtime._text import check_signal
 from orca.statemachine.runtime.bus import BusError, Event, EventType, type_name
 from orca.statemachine.runtime.timers import spawn, task_id
 from orca.statemachine.runtime.types import (
@@ -139,6 +140,8 @@ class Queueing(MachineBase):
             ActionError: An action raised and no state handles it; nothing has changed.
             LivelockError: Eventless transitions or raised events never end; nothing has changed.
             QueueFullError: `QUEUE_MAX` events wait already.
+            ValueNotJsonError: The machine has a store, and the payload or, after the event, the context holds
+                what no store can keep; nothing has changed.
         """
         if self._gate & BUSY:
             return self._enqueue(self._signal(event, payload), own=self._is_own())
@@ -147,8 +150,19 @@ class Queueing(MachineBase):
     def _signal(self, event: str | Event | EventType, payload: Mapping[str, Any] | None) -> Signal:
         if isinstance(event, Event):
             name = event.event_name or type_name(event.type)
-            return Signal(name, event.payload if payload is None else payload)
-        return Signal(type_name(event), {} if payload is None else payload)
+            signal = Signal(name, event.payload if payload is None else payload)
+        else:
+            signal = Signal(type_name(event), {} if payload is None else payload)
+        self._check_stored(signal)
+        return signal
+
+    def _check_stored(self, signal: Signal) -> None:
+        """Refuse at once what no store can keep: a snapshot holds what waits, so others' events would fail for it."""
+        extras = self._extras
+        while extras is not None and extras.persistence is None and extras.parent is not None:
+            extras = extras.parent[0]._extras  # noqa: SLF001 - a child is stored by its outermost parent
+        if extras is not None and extras.persistence is not None:
+            check_signal(self.definition.name, signal)
 
     def _is_own(self) -> bool:
         """Whether the caller is an action of the running macrostep."""
@@ -336,7 +350,11 @@ class Queueing(MachineBase):
             payload: Its payload.
             delay_ms: At least 0.
             send_id: What `cancel_send` calls it; a newer event of the same id takes its place.
+
+        Raises:
+            ValueNotJsonError: As for `send`.
         """
+        self._check_stored(Signal(name, {} if payload is None else payload))
         command = SendLater(Delayed(name, dict(payload or {}), delay_ms, send_id))
         self._later(command)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast, runtime_checkable
 
 from orca.statemachine.engine import SnapshotError
+from orca.statemachine.runtime._text import is_writable, not_writable
 from orca.statemachine.runtime.types import ConcurrentUpdateError, RunIdError
 
 try:
@@ -35,6 +36,7 @@ __all__ = [
     "decode",
     "dumps",
     "encode",
+    "encode_entry",
     "sealed",
 ]
 
@@ -121,14 +123,36 @@ def encode(snapshot: Mapping[str, Any]) -> str:
 
     Raises:
         TypeError: It holds a value that is not JSON.
+        ValueNotJsonError: It holds text that UTF-8 has no form for; names the place.
         ValueError: It holds a number that is not finite.
     """
-    return sealed(dumps(snapshot))
+    text = dumps(snapshot)
+    try:
+        return sealed(text)
+    except UnicodeEncodeError:
+        raise not_writable(str(snapshot.get("machine", "")), snapshot) from None
+
+
+def encode_entry(machine: str, entry: Mapping[str, Any]) -> str:
+    """A journal entry as one line of JSON; raises as `encode` does.
+
+    Args:
+        machine: Whose entry it is, for the error.
+        entry: What happened.
+    """
+    text = dumps(entry)
+    if not is_writable(text):
+        raise not_writable(machine, entry)
+    return text
 
 
 def sealed(text: str) -> str:
-    """A JSON object with its checksum as its last member."""
-    return f'{text[:-1]}{_MARK}{_checksum(text)}"}}'
+    """A JSON object with its checksum as its last member.
+
+    Raises:
+        UnicodeEncodeError: It holds text that UTF-8 has no form for.
+    """
+    return f'{text[:-1]}{_MARK}{_checksum(text, "strict")}"}}'
 
 
 def decode(text: str, what: str) -> dict[str, Any]:
@@ -155,8 +179,8 @@ def decode(text: str, what: str) -> dict[str, Any]:
     return snapshot
 
 
-def _checksum(text: str) -> str:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+def _checksum(text: str, errors: str = "surrogatepass") -> str:
+    return hashlib.blake2b(text.encode("utf-8", errors), digest_size=16).hexdigest()
 
 
 class FilePersistence:
@@ -199,6 +223,7 @@ class FilePersistence:
         Raises:
             ConcurrentUpdateError: The snapshot has a ``sequence``, and the stored one is not the number before.
             SnapshotError: It has one, and what is stored is damaged throughout.
+            ValueNotJsonError: The snapshot holds text that UTF-8 has no form for.
         """
         target = self.path(run_id)
         text = encode(snapshot)

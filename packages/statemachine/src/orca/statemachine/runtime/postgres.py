@@ -10,8 +10,10 @@ import json
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import anyio
+
 from orca.common.errors import UsageError
-from orca.statemachine.runtime.persistence import check_run_id, decode, encode
+from orca.statemachine.runtime.persistence import check_run_id, decode, encode, encode_entry
 from orca.statemachine.runtime.sqlite import StoreError
 from orca.statemachine.runtime.types import ConcurrentUpdateError
 
@@ -65,6 +67,7 @@ class PostgresStore:
             ) from error
         self._dsn = dsn
         self._pool: Any = None
+        self._opening = anyio.Lock()
 
     async def open(self) -> None:
         """Connect and make the tables where they are missing; does nothing when it is open.
@@ -74,20 +77,32 @@ class PostgresStore:
         """
         if self._pool is not None:
             return
+        async with self._opening:  # many machines may use it for the first time at once
+            if self._pool is None:
+                try:
+                    self._pool = await self._ready_pool()
+                except (OSError, self._asyncpg.PostgresError) as error:
+                    raise StoreError(f"PostgreSQL cannot be used: {error}") from error
+
+    async def _ready_pool(self) -> Any:
+        """Connections to a database that has the tables."""
+        pool = await self._asyncpg.create_pool(self._dsn, min_size=1, max_size=_POOL_MAX)
         try:
-            self._pool = await self._asyncpg.create_pool(self._dsn, min_size=1, max_size=_POOL_MAX)
-            async with self._pool.acquire() as connection, connection.transaction():
+            async with pool.acquire() as connection, connection.transaction():
                 # Two processes that begin at once would both try to make the tables.
                 await connection.execute("SELECT pg_advisory_xact_lock(7215503)")
                 await connection.execute(_SCHEMA)
-        except (OSError, self._asyncpg.PostgresError) as error:
-            raise StoreError(f"PostgreSQL cannot be used: {error}") from error
+        except BaseException:
+            pool.terminate()  # does not wait, so that a cancellation cannot leave it half open
+            raise
+        return pool
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._pool is not None:
-            await self._pool.close()
-            self._pool = None
+        async with self._opening:
+            pool, self._pool = self._pool, None
+            if pool is not None:
+                await pool.close()
 
     async def __aenter__(self) -> PostgresStore:  # noqa: PYI034 - Self needs Python 3.11
         await self.open()
@@ -109,6 +124,7 @@ class PostgresStore:
         Raises:
             ConcurrentUpdateError: The stored sequence number is not the one before the snapshot's.
             StoreError: The server failed; whether it committed is then unknown, as after any lost connection.
+            ValueNotJsonError: The snapshot or entry holds text that UTF-8 has no form for.
         """
         await self.commit(run_id, snapshot)
 
@@ -118,10 +134,9 @@ class PostgresStore:
         """Keep a snapshot and its journal entry in one transaction; raises as `save` does."""
         check_run_id(run_id)
         sequence = int(snapshot.get("sequence") or 0)
-        noted = None if entry is None else json.dumps(entry, separators=(",", ":"), allow_nan=False)
-        rows = await self._fetch(
-            _SAVE, run_id, sequence, str(snapshot.get("machine", "")), encode(snapshot), noted
-        )
+        machine = str(snapshot.get("machine", ""))
+        noted = None if entry is None else encode_entry(machine, entry)
+        rows = await self._fetch(_SAVE, run_id, sequence, machine, encode(snapshot), noted)
         if not rows:
             found = await self._fetch("SELECT sequence FROM orca_runs WHERE run_id = $1", run_id)
             raise ConcurrentUpdateError(run_id, sequence - 1, int(found[0][0]) if found else 0)

@@ -10,6 +10,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from orca.statemachine.engine import Kind, SnapshotError
+from orca.statemachine.runtime._text import WHY, is_writable
 from orca.statemachine.runtime.types import ValueNotJsonError
 
 if TYPE_CHECKING:
@@ -101,15 +102,26 @@ def _paths(state: object) -> list[str]:
     return found
 
 
-def check_json(machine: str, values: Mapping[str, object], *, where: str = "") -> None:
+def check_json(machine: str, values: Mapping[str, object], *, where: str = "", stored: bool = True) -> None:
     """Refuse what JSON cannot hold exactly.
+
+    Args:
+        machine: Whose values they are, for the error.
+        values: The values by their names.
+        where: What goes before the names in the error.
+        stored: Whether a store is to keep them: then text must have a form in UTF-8 too.
 
     Raises:
         ValueNotJsonError: Names the field.
     """
-    for value in values.values():
+    for key, value in values.items():
         kind = type(value)
-        if kind is not int and kind is not str and kind is not bool and value is not None:
+        if kind is str:
+            if not cast("str", value).isascii():
+                break
+        elif kind is not int and kind is not bool and value is not None:
+            break
+        if type(key) is not str or not key.isascii():
             break
     else:
         return  # what most contexts hold; the rest wants to know where each value stands
@@ -117,11 +129,13 @@ def check_json(machine: str, values: Mapping[str, object], *, where: str = "") -
     while pending:
         path, value, depth = pending.pop()
         kind = type(value)
-        if value is None or kind is str or kind is int or kind is bool:
-            continue
-        why = ""
-        if kind is float:
-            why = "" if math.isfinite(cast("float", value)) else f"{value} has no JSON form"
+        why = WHY if stored and not is_writable(path) else ""
+        if value is None or kind is int or kind is bool:
+            pass
+        elif kind is str:
+            why = WHY if stored and not is_writable(cast("str", value)) else why
+        elif kind is float:
+            why = why if math.isfinite(cast("float", value)) else f"{value} has no JSON form"
         elif depth > DEPTH_MAX:
             why = f"it is nested deeper than {DEPTH_MAX} levels"
         elif kind is list:

@@ -15,14 +15,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import queue
 import sqlite3
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from orca.common.errors import OrcaError, UsageError
-from orca.statemachine.runtime.persistence import check_run_id, decode, dumps, encode
+from orca.statemachine.runtime._text import is_writable
+from orca.statemachine.runtime.persistence import check_run_id, decode, encode, encode_entry
 from orca.statemachine.runtime.timers import asyncio_loop
 from orca.statemachine.runtime.types import ConcurrentUpdateError
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from orca.statemachine.model import MachineDef
 
 __all__ = ["BATCH_MAX", "CHUNK", "SQLiteStore", "StoreClosedError", "StoreError"]
+
+log = logging.getLogger(__name__)
 
 BATCH_MAX: Final = 1_000
 """How many saves one commit takes: more make a commit no cheaper, and the first would wait for the last."""
@@ -79,6 +83,13 @@ class StoreClosedError(StoreError):
     code = "STORE_CLOSED"
 
 
+class _Definition(NamedTuple):
+    hash: str
+    machine: str
+    version: str
+    source: str
+
+
 class _Job:
     """One save that waits for its commit."""
 
@@ -111,7 +122,8 @@ class _Job:
 
 def _job_of(run_id: str, snapshot: Mapping[str, Any], entry: Mapping[str, Any] | None) -> _Job:
     sequence, machine = int(snapshot.get("sequence") or 0), str(snapshot.get("machine", ""))
-    return _Job(run_id, sequence, machine, encode(snapshot), None if entry is None else dumps(entry))
+    noted = None if entry is None else encode_entry(machine, entry)
+    return _Job(run_id, sequence, machine, encode(snapshot), noted)
 
 
 @contextlib.contextmanager
@@ -151,8 +163,12 @@ class SQLiteStore:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._described: set[str] = set()
-        self._definitions: list[tuple[str, str, str, str]] = []
+        self._definitions: list[_Definition] = []
+        self._submitting = (
+            threading.RLock()
+        )  # a signal handler may save while the interrupted code was saving
         self._closed = False
+        self._failure = ""
         self._recent = 0
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,6 +176,8 @@ class SQLiteStore:
             with _closed_on_error(self._reader):
                 self._reader.executescript(_SCHEMA)
                 self._recent = int(self._reader.execute("SELECT count(*) FROM orca_recent").fetchone()[0])
+                # Made here and not in the thread that uses it, so that the caller hears if it cannot be made.
+                self._writer = self._connect()
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path} cannot be opened: {error}") from error
         self._path.chmod(0o600)
@@ -183,6 +201,7 @@ class SQLiteStore:
         Raises:
             ConcurrentUpdateError: The stored sequence number is not the one before the snapshot's.
             StoreError: It could not be written.
+            ValueNotJsonError: It holds text that UTF-8 has no form for.
         """
         job = _job_of(check_run_id(run_id), snapshot, None)
         finished = threading.Event()
@@ -204,7 +223,9 @@ class SQLiteStore:
         from orca.statemachine.printer import print_brace  # noqa: PLC0415 - once per definition
 
         self._described.add(key)
-        self._definitions.append((key, definition.name, definition.version, print_brace(definition)))
+        found = _Definition(key, definition.name, definition.version, print_brace(definition))
+        if all(map(is_writable, found)):  # its runs matter more than their drawing
+            self._definitions.append(found)
 
     async def commit(
         self, run_id: str, snapshot: Mapping[str, Any], entry: Mapping[str, Any] | None = None
@@ -256,29 +277,50 @@ class SQLiteStore:
         with trio.CancelScope(shield=True):
             await done.wait()
 
-    def _submit(self, job: _Job) -> _Job:
+    def _submit(self, job: _Job) -> None:
+        with self._submitting:  # or it would come to lie behind the mark of the end
+            self._check_open()
+            self._jobs.put(job)
+
+    def _check_open(self) -> None:
         if self._closed:
-            raise StoreClosedError(f"{self._path} was closed")
-        self._jobs.put(job)
-        return job
+            why = f": its writer failed: {self._failure}" if self._failure else ""
+            raise StoreClosedError(f"{self._path} was closed{why}")
 
     def _write(self) -> None:
-        connection = self._connect()
+        batch: list[_Job] = []
         try:
-            while True:
-                batch = self._next_batch()
-                if not batch:
-                    return
-                self._write_batch(connection, batch)
+            while self._take(batch):
+                self._write_batch(self._writer, batch)
                 _finish(batch)
+                batch.clear()  # while it waits for the next, nothing of these is kept
+        except BaseException as error:
+            log.exception("%s: the writer cannot go on; the store is closed", self._path)
+            self._fail(batch, error)
         finally:
-            connection.close()
+            self._writer.close()
 
-    def _next_batch(self) -> list[_Job]:
+    def _fail(self, batch: list[_Job], error: BaseException) -> None:
+        """The writer cannot go on: nobody may wait for it any more, now or later."""
+        with self._submitting:
+            self._closed = True
+            self._failure = f"{type(error).__name__}: {error}"
+            while not self._jobs.empty():
+                job = self._jobs.get()
+                if job is not None:
+                    batch.append(job)
+        for job in batch:
+            if not job.written:
+                job.error = StoreError(f"{self._path}: run {job.run_id!r} cannot be written: {self._failure}")
+        _finish(batch)
+        batch.clear()
+
+    def _take(self, batch: list[_Job]) -> bool:
+        """Wait for jobs and take those that are there; whether there are any before the end."""
         first = self._jobs.get()
         if first is None:
-            return []
-        batch = [first]
+            return False
+        batch.append(first)
         while len(batch) < BATCH_MAX:
             try:
                 job = self._jobs.get_nowait()
@@ -288,29 +330,45 @@ class SQLiteStore:
                 self._jobs.put(None)
                 break
             batch.append(job)
-        return batch
+        return True
 
     def _write_batch(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+        """Commit a batch; if it cannot be, its halves, so that one job that cannot be stored fails alone."""
+        recent = self._recent
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            definitions = len(self._definitions)  # others may add more meanwhile
-            if definitions:
-                statement = "INSERT OR IGNORE INTO orca_definitions VALUES (?, ?, ?, ?)"
-                connection.executemany(statement, self._definitions[:definitions])
-            for start in range(0, len(batch), CHUNK):
-                self._write_chunk(connection, batch[start : start + CHUNK])
-            if self._recent >= RECENT_MAX:
-                connection.execute(_SORT_IN)
-                connection.execute("DELETE FROM orca_recent")
-            connection.execute("COMMIT")
-            if self._recent >= RECENT_MAX:
-                self._recent = 0
-            del self._definitions[:definitions]
-        except sqlite3.Error as error:
+            self._write_whole(connection, batch)
+        except Exception as error:  # noqa: BLE001 - what a job brings along may fail in many ways
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            for job in batch:
-                job.error = StoreError(f"{self._path} cannot be written: {error}")
+            self._recent = recent
+            # These two kinds are about the file, so they are the same for everybody.
+            if len(batch) == 1 or type(error) in {sqlite3.OperationalError, sqlite3.DatabaseError}:
+                for job in batch:
+                    job.error = StoreError(f"{self._path}: run {job.run_id!r} cannot be written: {error}")
+                return
+        else:
+            return
+        half = len(batch) // 2
+        self._write_batch(connection, batch[:half])
+        self._write_batch(connection, batch[half:])
+
+    def _write_whole(self, connection: sqlite3.Connection, batch: list[_Job]) -> None:
+        for job in batch:
+            job.error = None  # what an attempt before this one found was taken back
+        connection.execute("BEGIN IMMEDIATE")
+        definitions = len(self._definitions)  # others may add more meanwhile
+        if definitions:
+            statement = "INSERT OR IGNORE INTO orca_definitions VALUES (?, ?, ?, ?)"
+            connection.executemany(statement, self._definitions[:definitions])
+        for start in range(0, len(batch), CHUNK):
+            self._write_chunk(connection, batch[start : start + CHUNK])
+        if self._recent >= RECENT_MAX:
+            connection.execute(_SORT_IN)
+            connection.execute("DELETE FROM orca_recent")
+        connection.execute("COMMIT")
+        if self._recent >= RECENT_MAX:
+            self._recent = 0
+        del self._definitions[:definitions]
 
     def _write_chunk(self, connection: sqlite3.Connection, chunk: list[_Job]) -> None:
         """Save a chunk with one statement; only if somebody else saved one of its runs, one by one."""
@@ -339,8 +397,7 @@ class SQLiteStore:
     # ---- reading
 
     def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        if self._closed:
-            raise StoreClosedError(f"{self._path} was closed")
+        self._check_open()
         try:
             with self._lock:
                 return self._reader.execute(query, values).fetchall()
@@ -377,10 +434,10 @@ class SQLiteStore:
 
     def close(self) -> None:
         """Write what waits, then close the file."""
-        if self._closed:
-            return
-        self._closed = True
-        self._jobs.put(None)
+        with self._submitting:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
         self._thread.join()
         with self._lock:
             self._reader.close()
@@ -412,7 +469,8 @@ def _finish(batch: list[_Job]) -> None:
         if job.loop is not None:
             by_loop.setdefault(job.loop, []).append(job)
         else:
-            _finish_all([job])
+            with contextlib.suppress(RuntimeError):  # trio ended meanwhile: nobody waits any more
+                _finish_all([job])
     for loop, jobs in by_loop.items():
         try:
             loop.call_soon_threadsafe(_finish_all, jobs)

@@ -88,17 +88,17 @@ class RunIdError(UsageError):
 
 
 class ValueNotJsonError(OrcaError, TypeError):
-    """A context value that JSON cannot hold exactly; the event had no effect.
+    """A value that JSON cannot hold exactly; the event had no effect.
 
     Attributes:
-        field: Where it is, as a dotted path into the context.
+        field: Where it is, as a dotted path into the context; of an event, into its payload.
     """
 
     code = "VALUE_NOT_JSON"
 
-    def __init__(self, machine: str, where: str, why: str) -> None:
+    def __init__(self, machine: str, where: str, why: str, *, place: str = "") -> None:
         super().__init__(
-            f"machine {machine!r}: the value of context field {where!r} cannot be stored: {why}",
+            f"machine {machine!r}: the value of {place or f'context field {where!r}'} cannot be stored: {why}",
             hint="store text, numbers, booleans, null, lists and string-keyed maps",
         )
         self.field = where
