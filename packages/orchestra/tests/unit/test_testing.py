@@ -58,7 +58,9 @@ def test_views_tell_repetitions_from_late_events():
 
 
 def send(server, text):
-    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=5) as connection:
+    with socket.create_connection(
+        ("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=60
+    ) as connection:
         connection.sendall(text)
         return connection.recv(65_536).decode("latin-1").split("\r\n")[0]
 
