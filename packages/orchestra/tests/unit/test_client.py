@@ -350,7 +350,7 @@ def test_ctrl_c_while_the_end_is_waited_for_loses_nothing(run_program, server, r
         sdk = OrchestraSDK(budgets=Budgets(terminal_s=30, exit_s=0.1))
         @sdk.run
         def job():
-            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()
         job()
         """
     )
