@@ -24,7 +24,8 @@ def wheels(*packages: str) -> list[Path]:
 def _wheel(folder: Path) -> Path:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and "tests" not in path.parts and path.suffix != ".pyc":
+        # Another process may be compiling here: what lies below __pycache__ comes and goes.
+        if {"tests", "__pycache__"}.isdisjoint(path.parts) and path.suffix != ".pyc" and path.is_file():
             digest.update(str(path.relative_to(folder)).encode() + path.read_bytes())
     home = CACHE / f"{folder.name}-{digest.hexdigest()[:16]}"
     CACHE.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).parent / "support_common"))
 
 # First calls import heavy libraries, and shared machines stall: time per example says nothing here.
-settings.register_profile("common", deadline=None)
+settings.register_profile("common", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("common")
 
 

@@ -211,6 +211,11 @@ FAULTS: dict[str, Callable[[], Fault]] = {
 }
 
 
+def slack_s(size: str) -> float:
+    """What a task may be held up by; in the quick size other programs are at work on the machine."""
+    return 1.0 if size == "full" else 10.0
+
+
 def c3_faults(size: str, rng: random.Random, folder: Path) -> Facts:
     """Every fault of the receiver on every event: the job starts at once and all arrives in order."""
     names = list(FAULTS) if size == "full" else [n for n in FAULTS if n not in {"hang", "slow loris"}]
@@ -236,7 +241,7 @@ def c3_faults(size: str, rng: random.Random, folder: Path) -> Facts:
                 check(view.status == "SUCCEEDED", f"C2: {name}: final status {view.status!r}")
                 check(view.statuses[0] == "RUNNING" and view.outputs == {"rows": 1}, f"C2: {name}: order")
                 sdk.close()
-    check(slowest_start < 1.0, f"C3: a job waited {slowest_start:.2f} s")
+    check(slowest_start < slack_s(size), f"C3: a job waited {slowest_start:.2f} s")
     refused = [300, 301, 302, 307, 400, 401, 403, 404, 409, 410, 413, 422, 451, 501, 505]
     with WebhookServer(api_key=KEY) as server:
         for code in refused:
@@ -476,7 +481,11 @@ def c7_threads_and_forks(size: str, rng: random.Random, folder: Path) -> Facts:
 def c8_never_in_the_way(size: str, rng: random.Random, folder: Path) -> Facts:
     """Down, hanging or refusing: what the task pays before, during and after."""
     facts: Facts = {}
-    budget_s = 1.0
+    budget_s, slack = 1.0, slack_s(size)
+    budgets = Budgets(terminal_s=budget_s)
+    if size != "full":
+        # With more slack, what nobody may wait for takes longer by as much: an answer that never comes.
+        budgets = Budgets(accept_s=30.0, direct_s=60.0, terminal_s=budget_s)
     for name in ("up", "down", "hang"):
         server = WebhookServer(api_key=KEY).start()
         if name == "down":
@@ -488,7 +497,7 @@ def c8_never_in_the_way(size: str, rng: random.Random, folder: Path) -> Facts:
             webhook_url=server.url,
             task_run_id=uuid4(),
             spool=folder / name,
-            budgets=Budgets(terminal_s=budget_s),
+            budgets=budgets,
         )
         asked = time.perf_counter()
         with sdk.task("job") as task:
@@ -503,9 +512,9 @@ def c8_never_in_the_way(size: str, rng: random.Random, folder: Path) -> Facts:
             update = (time.perf_counter() - started) / 100
             ended = time.perf_counter()
         after = time.perf_counter() - ended
-        check(before < 1.0, f"C3: {name}: {before:.2f} s before the function")
-        check(after < budget_s + 1.0, f"C3: {name}: {after:.2f} s after the function")
-        check(progress < 0.5, f"C3: {name}: {progress:.2f} s for 1,000 progress events")
+        check(before < slack, f"C3: {name}: {before:.2f} s before the function")
+        check(after < budget_s + slack, f"C3: {name}: {after:.2f} s after the function")
+        check(progress < slack / 2, f"C3: {name}: {progress:.2f} s for 1,000 progress events")
         facts[name] = {
             "before_ms": round(before * 1e3, 1),
             "progress_1000_ms": round(progress * 1e3, 1),

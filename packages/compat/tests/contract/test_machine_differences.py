@@ -336,7 +336,7 @@ async def main():
     machine.register_machines({"Child": parse_orca_md(child)})
     machine.register_action("fail", fail)
     await machine.start()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(1)
     print(machine.state)
 asyncio.run(main())
 """,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from uuid import uuid4
@@ -50,18 +50,21 @@ def test_somebody_who_waits_hears_that_the_receiver_does_not_answer(
 
     monkeypatch.setattr(_cli_run, "NEWS_S", 0.2)
     server.always(Fault.status(503))
+    say = _cli_run._Wrapped._say
 
-    def recover() -> None:
-        server.wait_for(lambda s: len(s.requests) >= 4, timeout_s=60)
-        server.behave()
+    def say_and_recover(wrapped, text, **options):
+        say(wrapped, text, **options)
+        if "does not take it yet" in text:
+            server.behave()
 
-    thread = threading.Thread(target=recover)
-    thread.start()
+    monkeypatch.setattr(_cli_run._Wrapped, "_say", say_and_recover)
     assert cli.main(["run", "--no-logs", "--", "true"]) == 0
-    thread.join()
     said = capfd.readouterr().err
     assert "delivering the final status ..." in said
-    assert "the receiver does not take it yet; 60 s left ..." in said
+    # Of the 60 seconds, a busy machine may have spent some between two lines.
+    left = re.search(r"the receiver does not take it yet; (\d+) s left \.\.\.", said)
+    assert left is not None, said
+    assert 50 <= int(left[1]) <= 60
     assert said.rstrip().endswith("; reported")
 
 
@@ -71,7 +74,10 @@ def test_a_program_is_reported_with_its_outputs_and_log(orchestra, server, run_i
     )
     done = orchestra("run", "--", "sh", "-c", script)
     assert (done.returncode, done.stdout) == (0, "seen\n"), done.stderr
-    begin, said, end = done.stderr.splitlines()
+    # A delivery that takes a second is told of in between.
+    begin, said, *news, end = done.stderr.splitlines()
+    kinds = ("; delivering the final status ...", "the receiver does not take it yet; ")
+    assert all(any(kind in line for kind in kinds) for line in news), news
     assert (begin, said) == (f"orchestra: RUNNING sh, task run {run_id}", "oops")
     assert "SUCCEEDED after" in end
     assert "SUCCEEDED after" in done.stderr
@@ -274,7 +280,7 @@ def test_times():
 def get(url, host=None):
     request = urllib.request.Request(url, headers={"Host": host} if host else {})
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, dict(answer.headers), answer.read()
     except urllib.error.HTTPError as error:
         return error.code, dict(error.headers), error.read()
@@ -375,7 +381,7 @@ def test_refused_requests_late_events_and_sensors_show_on_the_page(tmp_path):
         sdk.close()
         request = urllib.request.Request(listener.server.url, data=b"{}", method="POST")
         with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(request, timeout=5)
+            urllib.request.urlopen(request, timeout=60)
         state = listener._state(0)
     kinds = {e["kind"]: e for r in state["runs"] for e in r["events"]}
     assert kinds["output"]["late"]

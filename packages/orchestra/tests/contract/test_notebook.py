@@ -18,7 +18,7 @@ from published import published_python
 # With the oldest HTTP stack that this package allows, in an environment of their own.
 JUPYTER = ("ipykernel==6.29.5", "nbclient==0.10.2", "httpx==0.27.2", "httpcore==1.0.5", "anyio==4.4.0")
 DRIVER = """
-import json, sys
+import json, os, signal, sys
 from jupyter_client.manager import start_new_kernel
 
 manager, client = start_new_kernel(kernel_name="python3")
@@ -30,6 +30,8 @@ for line in sys.stdin:
         client.get_shell_msg(timeout=60)  # the interrupted cell's reply
         continue
     if said.get("kill"):
+        # Before it kills, the manager interrupts, and a kernel that is quick enough reports that.
+        os.kill(manager.provisioner.pid, signal.SIGKILL)
         manager.shutdown_kernel(now=True)
         manager_is_up = False
         break

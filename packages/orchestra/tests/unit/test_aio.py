@@ -97,7 +97,7 @@ async def test_functions_generators_and_unconfigured_calls(options, server, run_
 
 def test_a_receiver_that_is_down_leaves_the_loop_free(options, server, run_id):
     server.stop()
-    options["budgets"] = Budgets(terminal_s=0.3)
+    options["budgets"] = Budgets(accept_s=30.0, terminal_s=2.0)
     sdk = AsyncOrchestraSDK(**options, reraise=False)
 
     @sdk.run

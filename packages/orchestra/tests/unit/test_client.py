@@ -350,7 +350,7 @@ def test_ctrl_c_while_the_end_is_waited_for_loses_nothing(run_program, server, r
         sdk = OrchestraSDK(budgets=Budgets(terminal_s=30, exit_s=0.1))
         @sdk.run
         def job():
-            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+            threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()
         job()
         """
     )
@@ -358,10 +358,12 @@ def test_ctrl_c_while_the_end_is_waited_for_loses_nothing(run_program, server, r
     server.start()
     done = run_program(
         """
-        from orchestra.sdk import OrchestraSDK
-        OrchestraSDK(task_run_id="11111111-2222-4333-8444-555555555555").update_task("success")
+        from orchestra.sdk import Budgets, OrchestraSDK
+        other = "11111111-2222-4333-8444-555555555555"
+        OrchestraSDK(task_run_id=other, budgets=Budgets(exit_s=60)).update_task("success")
         """
     )
+    assert done.returncode == 0, done.stderr
     server.wait_for(lambda s: s.run(run_id).statuses == ["RUNNING", "SUCCEEDED"])
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -106,7 +106,7 @@ def test_cycles_and_sizes_are_bounded(monkeypatch):
         encode(list(range(20)))
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
                     | st.text(), lambda kids: st.lists(kids) | st.dictionaries(st.text(), kids),
                     max_leaves=20))  # fmt: skip

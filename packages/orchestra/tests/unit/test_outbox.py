@@ -1,4 +1,4 @@
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestra.sdk import Caps
@@ -11,7 +11,7 @@ rows = st.lists(
 ).map(lambda held: [Held(i, h.kind, h.size_bytes, h.created_s) for i, h in enumerate(held)])
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(rows, st.integers(1, 20_000), st.integers(1, 80))
 def test_eviction_keeps_terminal_and_drops_the_least_first(held, bytes_max, rows_max):
     caps = Caps(bytes_max=bytes_max, rows_max=rows_max, age_s_max=500.0)

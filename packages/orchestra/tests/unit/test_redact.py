@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestra.sdk._redact import MASK, Redactor, secrets_in_environment
@@ -28,7 +28,7 @@ def test_known_values_longest_first_and_inside_of_words():
     assert redactor.text("a secret-long and xsecrety") == f"a {MASK} and x{MASK}y"
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(alphabet="abc123./+", min_size=6, max_size=20), st.text(max_size=30), st.text(max_size=30))
 def test_a_known_secret_never_remains(secret, before, after):
     assert secret not in Redactor([secret]).text(before + secret + after).replace(MASK, "\0")

@@ -289,7 +289,7 @@ def test_the_loop_survives_a_broken_outbox_and_ends_when_told(sender, spool, ser
     thread.start()
     server.wait_for(lambda s: s.events)
     sender.stop()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
 
 
@@ -324,9 +324,13 @@ def test_running_until_idle_ends_in_time(sender, spool, server, clock):
 # -- the courier around it ------------------------------------------------------------
 
 
+PATIENT = Budgets(accept_s=30.0, direct_s=30.0, terminal_s=30.0, exit_s=0.2)
+"""A disk that is busy with other things delays an answer and changes none."""
+
+
 @pytest.fixture
 def courier(tmp_path):
-    made = Courier(tmp_path / "spool", budgets=Budgets(terminal_s=5.0, direct_s=2.0, exit_s=0.2))
+    made = Courier(tmp_path / "spool", budgets=PATIENT)
     yield made
     made.close()
 
@@ -341,7 +345,7 @@ def test_a_full_disk_sends_from_memory_in_order_and_true_means_acknowledged(cour
     disk = courier._disk
     pages = disk._open().execute("PRAGMA page_count").fetchone()[0]
     disk._open().execute(f"PRAGMA max_page_count={pages}")
-    assert courier.flush(5)
+    assert courier.flush(30)
     big = [courier.append(output_event(run, "big", f"{n}" * 5_000), route(server)) for n in range(3)]
     assert all(courier.accepted(ticket) for ticket in big)
     assert not big[0].stored.result(0)
@@ -350,7 +354,7 @@ def test_a_full_disk_sends_from_memory_in_order_and_true_means_acknowledged(cour
     later = courier.append(running(run, "later"), route(server))
     after = courier.append(running(run, "after"), route(server))
     assert courier.accepted(after)
-    assert courier.flush(5)
+    assert courier.flush(30)
     assert later.stored.result(0) or later.settled.done()
     assert server.run(run).messages == ["first", "later", "after"]
     assert "full" in caplog.text
@@ -424,6 +428,25 @@ def test_closing_keeps_what_is_undelivered(courier, server, tmp_path):
     spool = Spool(tmp_path / "spool")
     assert [row.run for row in spool.rows()] == [str(run)]
     spool.close()
+
+
+def test_the_end_of_the_process_waits_for_a_final_status_that_is_not_written_yet(
+    courier, server, monkeypatch
+):
+    server.stop()
+    free, write = threading.Event(), courier._write_once
+
+    def write_later(batch):
+        assert free.wait(60)
+        write(batch)
+
+    monkeypatch.setattr(courier, "_write_once", write_later)
+    ticket = courier.append(status_event(uuid4(), TaskRunStatus.SUCCEEDED, None), route(server))
+    timer = threading.Timer(3 * PATIENT.exit_s, free.set)
+    timer.start()
+    courier.finish()
+    assert ticket.stored.result(0)
+    timer.join()
 
 
 def test_the_writer_survives_a_surprise(courier, server, caplog):

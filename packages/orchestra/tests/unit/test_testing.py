@@ -1,5 +1,7 @@
+import gc
 import io
 import socket
+import sys
 
 import pytest
 
@@ -58,9 +60,33 @@ def test_views_tell_repetitions_from_late_events():
 
 
 def send(server, text):
-    with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=5) as connection:
+    with socket.create_connection(
+        ("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=60
+    ) as connection:
         connection.sendall(text)
         return connection.recv(65_536).decode("latin-1").split("\r\n")[0]
+
+
+def test_a_stopped_server_refuses_and_keeps_its_port_until_it_is_forgotten():
+    server = WebhookServer().start()
+    address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+
+    def take() -> None:
+        with socket.socket() as other:
+            other.bind(address)
+
+    for _ in range(2):
+        server.stop()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, timeout=60)
+        if sys.platform == "linux":
+            with pytest.raises(OSError, match="in use"):
+                take()
+        server.start()
+    server.stop()
+    del server
+    gc.collect()
+    take()
 
 
 def test_requests_that_are_wrong_get_the_answers_of_the_platform():

@@ -179,13 +179,19 @@ class Courier:
 
     def finish(self) -> None:
         """At the end of the process: give what is on its way a last, bounded chance."""
-        pending = list(self._pending)
+        ends = [ticket for ticket in list(self._pending) if ticket.terminal]
+        last_s = self._clock.monotonic() + self.budgets.terminal_s
+        if self._threads:
+            # A terminal status that waits for a slow disk would be lost with the process.
+            for ticket in ends:
+                ticket.stored_within(max(last_s - self._clock.monotonic(), 0.0))
         sender = self._sender
         if sender is None:
             return
-        end_s = self._clock.monotonic() + self.budgets.exit_s
-        lost = any(t.stored.done() and not t.stored.result() for t in pending if t.terminal)
-        if not self.flush(self.budgets.terminal_s if lost else self.budgets.exit_s):
+        now_s = self._clock.monotonic()
+        end_s = now_s + self.budgets.exit_s
+        lost = any(t.stored.done() and not t.stored.result() for t in ends)
+        if not self.flush(max(last_s - now_s, self.budgets.exit_s) if lost else self.budgets.exit_s):
             logger.info("%d events wait in the outbox for the next start", len(self._pending))
         # What earlier processes left is on its way too; a short program is also a next start.
         if self._threads:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import time
+import weakref
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -165,6 +167,7 @@ class WebhookServer:
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._listener: socket.socket | None = None
+        self._port_holder: socket.socket | None = None
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
 
@@ -177,16 +180,31 @@ class WebhookServer:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", self._port))
+            self._port = listener.getsockname()[1]
+            self._hold_port()
             listener.listen(128)
         except OSError:
             listener.close()
             raise
-        self._port = listener.getsockname()[1]
         self._listener = listener
         thread = threading.Thread(target=self._accept, args=(listener, self._stopping), daemon=True)
         thread.start()
         self._threads = [thread]
         return self
+
+    def _hold_port(self) -> None:
+        """Keep the port from other programs while this server is stopped, until it is started again or forgotten.
+
+        A socket that is bound and never listens refuses connections as a free port does. Only Linux lets two
+        sockets be bound to one port before either listens.
+        """
+        if self._port_holder is not None or sys.platform != "linux":
+            return
+        holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        weakref.finalize(self, holder.close)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", self._port))
+        self._port_holder = holder
 
     def stop(self) -> None:
         """Refuse and cut all connections; what was received is kept."""
