@@ -31,7 +31,7 @@ class Runs:
         first = self.algorithm("A", limits[0])
         self.algorithm("B", limits[1], before=first)
         self.algorithm("C", limits[2], kind="Day")
-        self.algorithm("D", 0, kind="Day")
+        self.algorithm("D", limits[3], kind="Day")
 
     def algorithm(self, name, limit, *, kind="Hour", before=None):
         async def follows(window: Window, value: Annotated[float, Dep(before)]) -> float:
@@ -70,23 +70,30 @@ class Runs:
         (instance,) = self.link.instances.values()
         return sorted(instance.calls, key=lambda call: (call.active.run.run_id, call.nodes))
 
-    async def finish(self, call, fails=False):
-        """Let a call end, or its last algorithm fail, and wait until the link knows."""
-        *_, last = call.nodes
-        for node in call.nodes:
-            key = (call.active.info.refs[node].name, call.active.run.span.time_from_ns)
-            future = self.told.setdefault(key, asyncio.get_running_loop().create_future())
-            future.set_result(not (fails and node == last))
+    def tell(self, name, number, value=True):
+        """Let an algorithm end, now or when it begins."""
+        future = self.told.setdefault((name, number), asyncio.get_running_loop().create_future())
+        if not future.done():
+            future.set_result(value)
+
+    async def finish(self, call, fails=None):
+        """Let a call end, or one of its algorithms fail, and wait until the link knows."""
+        for position, node in enumerate(call.nodes):
+            good = fails is None or position != fails % len(call.nodes)
+            self.tell(call.active.info.refs[node].name, call.active.run.span.time_from_ns, good)
         await self.until_over()
+
+    async def turn(self):
+        done = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(done.set_result, None)
+        await done
 
     async def until_over(self):
         await self.over.wait()
         self.over.clear()
         while any(active.timers for active in self.engine.index):
             # The pause before another attempt is none, but it takes a turn of the loop.
-            turn = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().call_soon(turn.set_result, None)
-            await turn
+            await self.turn()
 
     async def cancel(self, active):
         runs = any(call.active is active for call in self.calls)
@@ -122,20 +129,24 @@ class Runs:
         await self.core.drain()
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    limits=st.tuples(*[st.integers(0, 2)] * 3),
-    places=st.integers(1, 6),
+    limits=st.tuples(*[st.sampled_from([1, 1, 2, 0])] * 4),
+    places=st.sampled_from([10, 1, 3]),
+    days=st.lists(st.booleans(), min_size=2, max_size=8),
     moves=st.lists(
         st.tuples(
-            st.sampled_from(["emit", "emit", "finish", "fail", "cancel running", "cancel waiting"]),
+            st.sampled_from(["emit", "finish", "fail", "cancel running", "cancel waiting"]),
             st.integers(0, 9),
         ),
+        min_size=3,
         max_size=25,
     ),
 )
-def test_nothing_that_may_start_waits(limits, places, moves):
+def test_nothing_that_may_start_waits(limits, places, days, moves):
     async def body(runs):
+        for number, day in enumerate(days, 101):
+            await runs.emit(number, "Day" if day else "Hour")
         for number, (move, choice) in enumerate(moves, 1):
             calls = runs.calls
             busy = {call.active for call in calls}
@@ -147,7 +158,7 @@ def test_nothing_that_may_start_waits(limits, places, moves):
             elif calls and move == "cancel running":
                 await runs.cancel(calls[choice % len(calls)].active)
             elif calls and move in ("finish", "fail"):
-                await runs.finish(calls[choice % len(calls)], fails=move == "fail")
+                await runs.finish(calls[choice % len(calls)], fails=choice if move == "fail" else None)
             runs.check()
         await runs.finish_all()
 
@@ -164,20 +175,31 @@ def test_a_cancelled_run_passes_its_turn_on():
         assert [call.active.run.run_id for call in runs.calls] == [3]
         await runs.finish_all()
 
-    Runs((1, 0, 0)).go(body)
+    Runs((1, 0, 0, 0)).go(body)
 
 
 def test_a_slot_that_one_cannot_use_yet_goes_to_another():
     async def body(runs):
-        for number in (1, 2, 3):
-            await runs.emit(number)
-        (first,) = runs.calls
-        # The second algorithm of the first run is sent again by itself: it needs no place of the first algorithm.
-        await runs.finish(first, fails=True)
-        runs.check()
+        await runs.emit(1, "Day")
+        await runs.emit(2, "Day", priority=1)
+        await runs.emit(3, "Day")
+        runs.tell("C", 1, False)
+        while runs.link.waiting < 3:
+            await runs.turn()
+        # The first run still needs C, and comes after the third one in line.
+        runs.tell("D", 1)
+        await runs.until_over()
+        assert [call.active.run.run_id for call in runs.calls] == [2]
+        runs.tell("D", 2, False)
+        while runs.link.waiting < 3:
+            await runs.turn()
+        runs.tell("C", 2)
+        await runs.until_over()
+        # The second one takes D again, without which the third one cannot use the C that has become free.
+        assert [(call.active.run.run_id, len(call.nodes)) for call in runs.calls] == [(1, 1), (2, 1)]
         await runs.finish_all()
 
-    Runs((1, 1, 0)).go(body)
+    Runs((0, 0, 1, 1)).go(body)
 
 
 def test_a_call_cancelled_before_it_is_sent_gives_its_place_back():
@@ -194,7 +216,7 @@ def test_a_call_cancelled_before_it_is_sent_gives_its_place_back():
         await runs.emit(2, "Day")
         await runs.finish_all()
 
-    Runs((0, 0, 1)).go(body)
+    Runs((0, 0, 1, 0)).go(body)
 
 
 def test_a_cancelled_backlog_is_let_go_of_while_nobody_serves():
@@ -219,4 +241,4 @@ def test_a_cancelled_backlog_is_let_go_of_while_nobody_serves():
         runs.link.pump()
         await runs.finish_all()
 
-    Runs((1, 0, 1)).go(body)
+    Runs((1, 0, 1, 0)).go(body)
