@@ -244,9 +244,12 @@ class Link:
         self.set_version = 0
         self._queue: list[_Waiting] = []
         self._order = itertools.count()
-        # Of algorithms with a limit of their own: how many run, and what waits for one of them to end.
+        # Of algorithms with a limit of their own: how many run, and by algorithm and limit what waits for one of
+        # them to end. A later registration may bring another limit; runs keep the one of their plan.
         self._running: dict[int, int] = {}
-        self._parked: dict[int, list[_Waiting]] = {}
+        self._parked: dict[tuple[int, int], list[_Waiting]] = {}
+        # About how many entries belong to runs that were dropped.
+        self._dropped = 0
         self._boot = secrets.token_hex(4)
         self.over: Callable[[], None] = lambda: None
 
@@ -281,11 +284,12 @@ class Link:
         self.pump()
 
     def _fail_unoffered(self) -> None:
-        waiting = [*self._queue, *itertools.chain.from_iterable(self._parked.values())]
+        waiting = sorted(itertools.chain(self._queue, *self._parked.values()))
         self._queue.clear()
         self._parked.clear()
         for entry in waiting:
-            self.send(entry[2], entry[3])
+            if self._startable(entry):
+                self.send(entry[2], entry[3])
 
     def send(self, active: ActiveRun, nodes: tuple[int, ...]) -> None:
         """Queue a call; nodes that the processor no longer offers fail at once."""
@@ -302,19 +306,34 @@ class Link:
 
     def pump(self) -> None:
         """Start what can be started."""
-        while self._queue:
+        while (first := self._first()) is not None:
             instance = self._pick()
             if instance is None:
                 break
-            entry = heapq.heappop(self._queue)
+            entry = heapq.heappop(first)
             active, nodes = entry[2], entry[3]
-            if not self._startable(active, nodes):
-                continue
             full = self._at_limit(active, nodes)
-            if full:
+            if full is not None:
                 heapq.heappush(self._parked.setdefault(full, []), entry)
                 continue
             self._start(instance, active, nodes)
+
+    def _first(self) -> list[_Waiting] | None:
+        """The heap whose first entry is next; a parked one counts as long as its algorithm may run once more.
+
+        Looked up anew each time: a slot that was given to an entry which then does not start would be lost.
+        """
+        found: list[_Waiting] | None = None
+        for waiting in (self._queue, *self._unparked()):
+            while waiting and not self._startable(waiting[0]):
+                heapq.heappop(waiting)
+            if waiting and (found is None or waiting[0] < found[0]):
+                found = waiting
+        return found
+
+    def _unparked(self) -> list[list[_Waiting]]:
+        running = self._running
+        return [waiting for (of, most), waiting in self._parked.items() if running.get(of, 0) < most]
 
     def _pick(self) -> Instance | None:
         best: Instance | None = None
@@ -327,16 +346,17 @@ class Link:
                 best = instance
         return best
 
-    def _startable(self, active: ActiveRun, nodes: tuple[int, ...]) -> bool:
+    def _startable(self, entry: _Waiting) -> bool:
+        active, nodes = entry[2], entry[3]
         return active.run.run_id in self.engine.index and active.state.statuses[nodes[0]] is Status.READY
 
-    def _at_limit(self, active: ActiveRun, nodes: Iterable[int]) -> int:
-        """The first algorithm of a call that may not run once more now, or 0."""
+    def _at_limit(self, active: ActiveRun, nodes: Iterable[int]) -> tuple[int, int] | None:
+        """The first algorithm of a call that may not run once more now, with its limit."""
         limits, ids = active.info.limits, active.info.algorithm_ids
         for node in nodes:
             if node in limits and self._running.get(ids[node], 0) >= limits[node]:
-                return ids[node]
-        return 0
+                return ids[node], limits[node]
+        return None
 
     def _start(self, instance: Instance, active: ActiveRun, nodes: tuple[int, ...]) -> None:
         self.engine.step(active, Sent(nodes))
@@ -354,6 +374,8 @@ class Link:
             active, nodes, exec_id=exec_id, published=published, history=history, store=self.engine.store
         )
         call.task = asyncio.get_running_loop().create_task(self._run(instance, call, request))
+        # Not inside the task: one that is cancelled before its first step never comes so far.
+        call.task.add_done_callback(lambda _: self.ended(instance, call))
 
     async def _run(self, instance: Instance, call: Call, request: wire.ExecutionRequest) -> None:
         active = call.active
@@ -382,7 +404,6 @@ class Link:
                 self.engine.lost(active, tuple(call.open), text, call)
         finally:
             tracing.end_call(span, len(call.open))
-            self.ended(instance, call)
 
     def _broken(self, instance: Instance, call: Call, error: grpc.aio.AioRpcError) -> None:
         code, detail = error.code(), error.details() or ""
@@ -416,20 +437,30 @@ class Link:
         instance.calls.discard(call)
         info = call.active.info
         for node in info.limits.keys() & call.nodes:
-            algorithm_id = info.algorithm_ids[node]
-            self._running[algorithm_id] -= 1
-            if self._parked.get(algorithm_id):
-                heapq.heappush(self._queue, heapq.heappop(self._parked[algorithm_id]))
+            self._running[info.algorithm_ids[node]] -= 1
         self.pump()
         self.over()
 
     def drop(self, active: ActiveRun) -> None:
-        """Cancel what runs of a run; what is queued is passed over when its turn comes."""
+        """Cancel what runs of a run; what is queued is passed over when its turn comes, or goes with many others."""
         for instance in self.instances.values():
             for call in list(instance.calls):
                 if call.active is active:
                     call.open.clear()
                     call.cancel()
+        # Not each by itself, which would look through all that waits for each of them. And not only when their turn
+        # comes: it never does while no instance serves, and each entry keeps its whole run in memory.
+        self._dropped += active.state.statuses.count(Status.READY)
+        if self._dropped * 2 > self.waiting:
+            self._compact(active)
+
+    def _compact(self, leaving: ActiveRun) -> None:
+        """Let go of the entries of ``leaving`` and of all runs that have ended."""
+        self._dropped = 0
+        for waiting in (self._queue, *self._parked.values()):
+            waiting[:] = [entry for entry in waiting if entry[2] is not leaving and self._startable(entry)]
+            heapq.heapify(waiting)
+        self._parked = {key: waiting for key, waiting in self._parked.items() if waiting}
 
     def told(self, instance: Instance) -> None:
         """An instance changed its state."""

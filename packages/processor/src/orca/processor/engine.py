@@ -209,6 +209,8 @@ class _Part:
         self._signalled = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._grower: asyncio.TimerHandle | None = None
+        # A look at the deque is under way, or on its way to the loop.
+        self._looking = False
 
     async def run(self, write: Callable[[Sequence[bytes]], Awaitable[Any]]) -> None:
         self.trace = telemetry.current_context()
@@ -217,8 +219,6 @@ class _Part:
         for job in self.jobs:
             if not job.waits:
                 self.start(job)
-        if self._ready:
-            self._grower = self.loop.call_later(GROW_AFTER_S, self._grow)
         while self.open or self._answers:
             if not self._answers:
                 await self._event.wait()
@@ -266,8 +266,11 @@ class _Part:
                 self._lanes += more
                 if not dropped:
                     self._ready.append(job)
+                look = self._must_look()
             if more:
                 self.engine.pool.submit(self._lane)
+            if look:
+                self._look_later()
             if dropped:
                 self.engine.leave(job)
 
@@ -276,16 +279,39 @@ class _Part:
         with suppress(RuntimeError):
             self.loop.call_soon_threadsafe(function, *arguments)
 
+    def _must_look(self) -> bool:
+        """Whether somebody must look for slow algorithms and nobody is about to; under the lock.
+
+        A call whose jobs all run, or whose lanes are all there, costs nothing while it waits. Its lanes end only
+        when there is nothing left for them, so that none is missed, except by a timeout, which looks for itself.
+        """
+        if self._looking or self.over or not self._ready or self._lanes >= self.engine.max_workers:
+            return False
+        self._looking = True
+        return True
+
+    def _look_later(self) -> None:
+        if threading.get_ident() == self._loop_thread:
+            self._arm_grower()
+        else:
+            self._soon(self._arm_grower)
+
+    def _arm_grower(self) -> None:
+        if not self.over:
+            self._grower = self.loop.call_later(GROW_AFTER_S, self._grow)
+
     def _grow(self) -> None:
         """Slow algorithms get more lanes, twice as many at each look."""
         with self._lock:
             more = min(len(self._ready), self.engine.max_workers - self._lanes, max(self._lanes, 1))
             more = max(more, 0)
             self._lanes += more
+            self._looking = False
+            look = self._must_look()
         for _ in range(more):
             self.engine.pool.submit(self._lane)
-        if self.open and not self.over:
-            self._grower = self.loop.call_later(GROW_AFTER_S, self._grow)
+        if look:
+            self._arm_grower()
 
     # Threads
 
@@ -358,8 +384,11 @@ class _Part:
         with self._lock:
             more = bool(self._ready) and self._lanes < 1
             self._lanes += more
+            look = self._must_look()
         if more:
             self.engine.pool.submit(self._lane)
+        if look:
+            self._look_later()
 
     # Executors
 

@@ -61,6 +61,8 @@ def _work(pipe: Connection) -> None:  # pragma: no cover - runs in the worker, w
             pipe.send(answer)
         except Exception as error:  # noqa: BLE001 - a value or error that cannot travel
             pipe.send((False, (TypeError(f"the result cannot leave its process: {error}"), "")))
+        # While it waits for the next call, it would keep the last one's windows and results.
+        del function, arguments, keywords, answer
 
 
 def _frames(error: BaseException) -> str:
@@ -78,11 +80,13 @@ class RemoteTraceback(Exception):  # noqa: N818 - a cause that only carries text
 
 
 class _Call:
-    __slots__ = ("arguments", "function", "future", "keywords")
+    __slots__ = ("arguments", "function", "future", "keywords", "turn")
 
     def __init__(self, function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         self.function, self.arguments, self.keywords = function, arguments, keywords
         self.future: _Future = _Future()
+        # Names this call to whoever may end its process, without keeping its arguments.
+        self.turn = object()
 
 
 class _Future(Future[Any]):
@@ -112,7 +116,7 @@ class _Worker:
         self.process: Any = None
         self.pipe: Any = None
         self.lock = threading.Lock()
-        self.current: _Call | None = None
+        self.current: object = None
         self.thread = threading.Thread(target=self.run, name=f"orca-process-{number}", daemon=True)
 
     def start_process(self) -> None:
@@ -127,19 +131,20 @@ class _Worker:
 
     def run(self) -> None:
         while (call := self.owner.next_call()) is not None:
-            if not call.future.set_running_or_notify_cancel():
-                continue
-            self.one(call)
+            if call.future.set_running_or_notify_cancel():
+                self.one(call)
+            # While it waits for the next call, it would keep the last one's arguments and result.
+            del call
         self.stop()
 
     def one(self, call: _Call) -> None:
         try:
             if self.process is None or not self.process.is_alive():
                 self.start_process()
-            self.current = call
-            call.future.kill = lambda: self.kill(call)
+            self.current = turn = call.turn
+            call.future.kill = lambda: self.kill(turn)
             if call.future.doomed:
-                self.kill(call)
+                self.kill(turn)
             self.pipe.send((call.function, call.arguments, call.keywords))
         except ConnectionError:
             self.lost(call)
@@ -175,10 +180,10 @@ class _Worker:
             error.__cause__ = RemoteTraceback(text)
             call.future.set_exception(error)
 
-    def kill(self, call: _Call) -> None:
+    def kill(self, turn: object) -> None:
         """End the process, if it still is at this call and not at a later one."""
         with self.lock:
-            if self.current is call and self.process is not None:
+            if self.current is turn and self.process is not None:
                 self.process.kill()
 
     def lost(self, call: _Call) -> None:

@@ -133,6 +133,9 @@ class GroupCommit:
             self._waiting.extendleft(reversed(group))
             self._begin_later(error)
             return
+        except Exception as error:  # noqa: BLE001 - told to whom it concerns
+            self._tell(group, map_error(error))
+            return
         self._busy_tries = 0
         self._busy = True
         try:
@@ -201,8 +204,12 @@ class GroupCommit:
         return True
 
     def _rollback(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            # Whoever waits is told why the transaction failed, and the next one why it cannot begin.
+            logger.exception("a failed transaction could not be rolled back")
 
     def _commit(self, group: list[_Operation]) -> None:
         for kind in {operation.kind for operation in group}:
@@ -225,6 +232,8 @@ class GroupCommit:
             except RuntimeError:
                 logger.debug("the loop ended before a commit could be told")
                 return
+            # While it waits for the next, it would keep all that the last ones who were told hold.
+            del group, error
 
     def _committed(self, group: list[_Operation], error: Exception | None) -> None:
         self._busy = False
@@ -239,12 +248,12 @@ class GroupCommit:
             # The next group goes to the disk while this one is being told.
             self._begin()
         for operation in group:
-            operation.done(operation.value, None)
+            _tell_one(operation, None)
         self._settle()
 
     def _tell(self, group: list[_Operation], error: BaseException) -> None:
         for operation in group:
-            operation.done(None, error)
+            _tell_one(operation, error)
         if self._waiting and not self._planned:
             self._planned = True
             self._loop.call_soon(self._begin)
@@ -263,3 +272,11 @@ class GroupCommit:
         """End the thread; call `drain` before."""
         self._orders.put(None)
         self._thread.join()
+
+
+def _tell_one(operation: _Operation, error: BaseException | None) -> None:
+    try:
+        operation.done(None if error else operation.value, error)
+    except Exception:
+        # Whoever listens must not keep the others of the group from hearing of their end.
+        logger.exception("the end of an operation could not be told")

@@ -104,6 +104,8 @@ class PostgresGroup:
             while self._waiting:
                 group = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_MAX))]
                 await self._store(group)
+                # While it waits for the next, it would keep all that the last ones who were told hold.
+                del group
             self._wanted.clear()
             self._idle.set()
 
