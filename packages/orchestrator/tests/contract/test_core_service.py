@@ -250,6 +250,37 @@ def test_a_look_back_across_window_types(tmp_path):
     go(main())
 
 
+def test_another_attempt_has_its_look_back_again(tmp_path):
+    def once(inputs, request):
+        seen.append([*inputs["Value"]])
+        if len(seen) == 1:
+            raise ValueError("not yet")
+        return float(len(inputs["Value"]))
+
+    seen = []
+
+    async def main():
+        worker = Worker("look", {"Value": lambda i, r: float(request_number(r)), "Last": once})
+        worker.algorithm("Value", window="First")
+        worker.algorithm("Last", "Value", window="Second").dependencies[0].lookback_num = 3
+        async with running(tmp_path, attempts_max=2) as core, working(core, worker):
+            for number in range(4):
+                _, window_id, _ = await core.emit(number, kind="First")
+                await core.finished(window_id)
+            _, window_id, _ = await core.emit(9, kind="Second")
+            detail = await core.finished(window_id)
+            assert (detail.run.state, detail.executions[0].attempts) == ("succeeded", 2)
+            assert seen == [[1.0, 2.0, 3.0]] * 2
+            # What was read for a call is not kept beside it.
+            assert core.server.core.engine.history == {}
+
+    go(main())
+
+
+def request_number(request):
+    return (request.window.time_from.seconds - START_S) // 30
+
+
 def test_timeouts_are_enforced_and_attempts_counted(tmp_path):
     async def slow(inputs, request):
         await asyncio.sleep(30)

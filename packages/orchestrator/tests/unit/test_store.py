@@ -388,6 +388,7 @@ def test_an_upgrade_copies_the_store_before(tmp_path, monkeypatch):
     open_connection(path).close()
     (copy,) = tmp_path.glob(f"orca.db.before-{now + 1:04}-*")
     assert (version_of(copy), version_of(path)) == (now, now + 1)
+    assert copy.stat().st_mode & 0o777 == 0o600
     broken = migrations.Migration(
         now + 2, "broken.sql", ("CREATE TABLE x (id BIGINT)", "CREATE TABLE more (id BIGINT)")
     )

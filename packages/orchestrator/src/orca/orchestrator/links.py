@@ -369,7 +369,8 @@ class Link:
         if instance.take(call):
             return
         published = wire.FEATURE_CHAINS not in instance.features
-        history = {node: self.engine.history.get((active.run.run_id, node), {}) for node in nodes}
+        # Read again for another attempt: kept until its end, the look-backs of all open runs would fill the memory.
+        history = {node: self.engine.history.pop((active.run.run_id, node), {}) for node in nodes}
         request = build_request(
             active, nodes, exec_id=exec_id, published=published, history=history, store=self.engine.store
         )

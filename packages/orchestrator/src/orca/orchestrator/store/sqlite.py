@@ -507,6 +507,7 @@ def migrate(path: Path, connection: sqlite3.Connection, upgrading: Callable[[], 
         if upgrading is not None:
             upgrading()
         target = path.with_name(f"{path.name}.before-{steps[-1].number:04}-{time.time_ns()}")
+        target.touch(mode=0o600)
         with sqlite3.connect(target) as copy:
             connection.backup(copy)
         copy.close()
