@@ -114,7 +114,7 @@ def test_a_name_server_that_hangs_holds_neither_the_attempt_nor_a_fork(monkeypat
     pid = os.fork()
     if not pid:
         os._exit(0)
-    assert time.monotonic() - started < 5.0
+    assert time.monotonic() - started < 20.0  # the name server is silent for 30
     os.waitpid(pid, 0)
     answer.set()
     assert resolve("webhook.invalid", 80, 30.0) == ["127.0.0.1"]
