@@ -76,6 +76,19 @@ def run(
     return found
 
 
+def quiet(began: threading.Event, release: threading.Event) -> Callable[[Loop], Any]:
+    """Once bodies run, there must be no looks; then they may end."""
+
+    async def meanwhile(loop: Loop) -> None:
+        assert await asyncio.to_thread(began.wait, 30)
+        try:
+            await loop.until_none()
+        finally:
+            release.set()
+
+    return meanwhile
+
+
 def test_a_call_that_only_waits_plans_no_more_looks() -> None:
     proc = Processor("waits", max_workers=4, environ={})
     began, release = threading.Event(), threading.Event()
@@ -86,14 +99,7 @@ def test_a_call_that_only_waits_plans_no_more_looks() -> None:
         release.wait(30)
         return 1.0
 
-    async def meanwhile(loop: Loop) -> None:
-        await asyncio.to_thread(began.wait, 30)
-        try:
-            await loop.until_none()
-        finally:
-            release.set()
-
-    assert run(proc, "Waits", meanwhile=meanwhile)["Waits"].ok
+    assert run(proc, "Waits", meanwhile=quiet(began, release))["Waits"].ok
 
 
 def test_a_call_whose_threads_are_all_taken_plans_no_more_looks() -> None:
@@ -108,14 +114,7 @@ def test_a_call_whose_threads_are_all_taken_plans_no_more_looks() -> None:
             release.wait(30)
             return 1.0
 
-    async def meanwhile(loop: Loop) -> None:
-        await asyncio.to_thread(began.wait, 30)
-        try:
-            await loop.until_none()
-        finally:
-            release.set()
-
-    found = run(proc, "One", "Two", "Three", meanwhile=meanwhile)
+    found = run(proc, "One", "Two", "Three", meanwhile=quiet(began, release))
     assert all(found[name].ok for name in ("One", "Two", "Three"))
 
 
@@ -152,15 +151,8 @@ def test_what_a_thread_queues_late_gets_more_threads() -> None:
             together.wait(20)
             return value
 
-    async def meanwhile(loop: Loop) -> None:
-        await asyncio.to_thread(began.wait, 30)
-        try:
-            await loop.until_none()
-        finally:
-            release.set()
-
     names = [f"Slow{number}" for number in range(8)]
-    found = run(proc, "First", *names, meanwhile=meanwhile, requires="First")
+    found = run(proc, "First", *names, meanwhile=quiet(began, release), requires="First")
     assert [one.error for one in found.values() if not one.ok] == []
     assert len(found) == 9
 

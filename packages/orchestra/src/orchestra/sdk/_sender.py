@@ -229,9 +229,8 @@ class Sender:
         """Send a line's events until one must wait; how many left, None when another process has it."""
         try:
             claimed = spool.claim(head.line, now=self._clock.now)
-            self._busy_since_s.pop(
-                head.line, None
-            )  # also when another has it: the file itself could be written
+            # Also when another has it: the file itself could be written.
+            self._busy_since_s.pop(head.line, None)
             if not claimed:
                 return None
         except SpoolError as error:

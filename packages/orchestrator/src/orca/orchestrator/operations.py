@@ -191,8 +191,6 @@ SELECT w.id FROM windows w WHERE w.id > ? AND {{rule}} AND {_FINISHED} ORDER BY 
 _NEWEST_TO_GO = f"""
 SELECT w.id FROM windows w WHERE {_FINISHED} ORDER BY w.id DESC LIMIT 1 OFFSET ?
 """  # noqa: S608 - constants of our own
-
-
 # Two inner statements: SQLite counts a whole table in one step, as long as nothing else is asked of it.
 _STORED = """
 SELECT (SELECT count(*) FROM windows) AS stored, (SELECT coalesce(max(id), 0) FROM windows) AS newest
@@ -265,9 +263,9 @@ async def retain_again(core: Core, *, older_than_ns: int = 0, keep: int = 0) -> 
             end = rows[-1]["id"]
             deleted += await _delete(core, f"w.id <= {end} AND w.created_ns < ?", older_than_ns, last)
             last = end
-    if keep and await core.stored.at_most(core.store) > keep:
+    if keep and (stored := await core.stored.at_most(core.store)) > keep:
         (waiting,) = await core.store.fetch(_OPEN_WINDOWS)
-        if await core.stored.at_most(core.store) - waiting["number"] > keep:
+        if stored - waiting["number"] > keep:
             beyond = await _delete_beyond(core, keep)
             deleted += beyond
             if not beyond:
