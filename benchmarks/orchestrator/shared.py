@@ -23,6 +23,7 @@ from orca.processor import wire_query as q
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "packages" / "orchestrator" / "tests" / "support_orchestrator"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import databases  # noqa: E402
 

@@ -49,6 +49,7 @@ def test_algorithms_run_on_an_engine_and_fail_alone(engine: str, requirement: st
     assert line is not None, done.stdout + done.stderr[-5000:]
     answer: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
     records = answer["records"]
+    assert records["Double_1.0.0"]["error"] == {}
     assert records["Double_1.0.0"]["value"]["asset"] == 1.0
     assert records["Double_1.0.0"]["value"]["pid"] != answer["pid"]
     assert records["Fail_1.0.0"]["error"]["type"] == "KeyError"
@@ -56,4 +57,6 @@ def test_algorithms_run_on_an_engine_and_fail_alone(engine: str, requirement: st
     assert records["Die_1.0.0"]["error"]["kind"] == "lost"
     if engine == "ray":
         assert records["Hang_1.0.0"]["error"]["kind"] == "timeout"
-    assert records["again"]["value"]["asset"] == 1.0
+    assert records["Double_1.0.0 again"]["value"]["asset"] == 1.0
+    assert records["Named_1.0.0"]["value"] == 1.0
+    assert records["Unlike_1.0.0"]["value"]["id"] != records["Unlike_1.0.0 again"]["value"]["id"]

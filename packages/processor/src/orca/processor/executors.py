@@ -11,14 +11,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 from concurrent.futures import Executor, Future
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from multiprocessing.connection import Connection
 
-__all__ = ["CALLS_MAX", "ProcessExecutor", "RayExecutor", "WorkerLost"]
+__all__ = ["CALLS_MAX", "ProcessExecutor", "RayExecutor", "WorkerLost", "submit"]
 
 T = TypeVar("T")
 
@@ -313,6 +314,20 @@ class RayExecutor(Executor):
         done: Future[Any] = reference.future()
         done.add_done_callback(lambda ended: _settle(ended, future))
         return future
+
+
+def submit(executor: Executor, function: Callable[..., T], keywords: Mapping[str, Any]) -> Future[T]:
+    """Run ``function(**keywords)`` once on whatever executor a user has chosen.
+
+    Dask's takes parameters such as ``key``, ``workers`` and ``priority`` for options of its own, and calls of equal
+    arguments for one call, whose first answer or failure all of them get.
+    """
+    if isinstance(executor, (ProcessExecutor, RayExecutor)):
+        return executor.submit(function, **keywords)
+    options: dict[str, Any] = {}
+    if type(executor).__module__.partition(".")[0] == "distributed":
+        options["pure"] = False
+    return executor.submit(partial(function, **keywords), **options)
 
 
 def _settle(done: Future[Any], future: Future[Any]) -> None:
