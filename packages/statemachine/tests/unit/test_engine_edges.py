@@ -101,12 +101,12 @@ def test_guards_that_refer_to_guards() -> None:
     )
     plan, engine, state = begin(definition)
     assert plan.arcs[0].guard_names == {"positive", "both"}
-    assert [arc.guard_text for arc in plan.arcs] == ["both", "!both", "ValueRef"]
+    assert [arc.guard_text for arc in plan.arcs] == ["both", "not both", "false"]
     assert trace(step(plan, state, "GO", engine=engine).commands) == "-a no +b"
     asked = Handlers(guards={"positive": lambda ctx, payload: True})
     assert trace(step(plan, state, "GO", engine=engine, handlers=asked).commands) == "-a +b"
     refused = step(plan, state, "X", engine=engine)
-    assert (refused.verdict, refused.guard, refused.reason) == ("guard", "ValueRef", "")
+    assert (refused.verdict, refused.guard, refused.reason) == ("guard", "false", "")
 
 
 @ENGINES

@@ -13,7 +13,7 @@ import typer
 
 __all__ = ["MODULES", "app"]
 
-MODULES: Final = ("_check", "_format", "_render", "_explain", "_simulate", "_stubs", "_watch", "_run")
+MODULES: Final = ("_check", "_format", "_render", "_explain", "_simulate", "_stubs", "_watch", "_dev", "_run")
 """The modules of this package that bring commands, in the order of the help."""
 
 app = typer.Typer(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from orca.statemachine.cli._inputs import Input
     from orca.statemachine.loading import LoadResult
 
-__all__ = ["add"]
+__all__ = ["add", "verified"]
 
 
 def add(app: typer.Typer) -> None:
@@ -51,7 +51,7 @@ def check(
     levels = _levels(level or ())
     results = [_mended(item) if fix else _loaded(item) for item in read_inputs(paths)]
     if verify:
-        results = [_verified(result, budget, levels) for result in results]
+        results = [verified(result, budget, levels) for result in results]
     findings = [finding for result in results for finding in result.diagnostics]
     if as_sarif:
         from orca.statemachine import __version__  # noqa: PLC0415
@@ -91,8 +91,14 @@ def _levels(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _verified(result: LoadResult, budget: int, levels: Mapping[str, str]) -> LoadResult:
-    """The findings of loading and, when the text has no error, those of the verifier, in one order."""
+def verified(result: LoadResult, budget: int, levels: Mapping[str, str]) -> LoadResult:
+    """The findings of loading and, when the text has no error, those of the verifier, in one order.
+
+    Args:
+        result: What loading gave.
+        budget: Configurations to explore for each machine.
+        levels: Severities by code that differ from the usual ones.
+    """
     if not result.ok:
         return result
     from dataclasses import replace  # noqa: PLC0415

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from orca.statemachine.model import MachineDef
     from orca.statemachine.verify import Played, Trace
 
-__all__ = ["add"]
+__all__ = ["add", "context_of"]
 
 TRACE_SIZE_MAX: Final = 10_000_000
 """Bytes of a trace: far more events than a person looks at, and no accident fills the memory."""
@@ -51,7 +51,7 @@ def simulate(
 
     if trace is not None and (events or context):
         raise UsageError("a trace brings its own events and context", hint="leave one of both out")
-    values = _context(context or ())
+    values = context_of(context or ())
     steps = tuple(TraceStep(name) for name in events or ())
     script = _read_trace(trace) if trace is not None else Trace(machine or "", values, steps=steps)
     definition = one_machine(path, machine or script.machine or None)
@@ -102,7 +102,7 @@ def _trace_in(found: object, path: Path) -> object:
     return top.get("trace", top)
 
 
-def _context(pairs: list[str] | tuple[()]) -> dict[str, object]:
+def context_of(pairs: list[str] | tuple[()]) -> dict[str, object]:
     """``NAME=VALUE`` pairs; a value that is no JSON is a string.
 
     Raises:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from orca.statemachine._print_text import guard_text
 from orca.statemachine.engine.errors import PlanError
 from orca.statemachine.engine.types import done_name, error_name, timeout_name
-from orca.statemachine.expr import GuardNot, GuardRef, VariableRef, walk
+from orca.statemachine.expr import GuardRef, walk
 from orca.statemachine.guards import compile_guards, compile_value
 from orca.statemachine.model import ANY_STATE, RegionDef, StateDef
 
@@ -248,7 +249,7 @@ class _Builder:
                     event=row.event or EVENTLESS,
                     target=target,
                     guard=None if row.guard is None else compile_value(row.guard, guards),
-                    guard_text=_text(row.guard),
+                    guard_text="" if row.guard is None else guard_text(row.guard),
                     guard_names=frozenset(used),
                     expression=row.guard,
                     action=row.action,
@@ -378,16 +379,6 @@ def _guard_closure(guards: Mapping[str, GuardExpression]) -> dict[str, set[str]]
                     pending.append(name)
         closed[first] = seen
     return closed
-
-
-def _text(guard: GuardExpression | None) -> str:
-    if guard is None:
-        return ""
-    if isinstance(guard, GuardRef):
-        return guard.name
-    if isinstance(guard, GuardNot) and isinstance(guard.expr, GuardRef):
-        return f"!{guard.expr.name}"
-    return " ".join(str(n) if isinstance(n, VariableRef) else type(n).__name__ for n in walk(guard))
 
 
 def compile_plan(
