@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from running import running, until
 
 from orca.processor import wire_query as q
+from ports import free_port
 from published import published_python
 
 
@@ -70,12 +70,6 @@ from orca_python import EmitWindow, Window
 now = 1767225630
 EmitWindow(Window(time_from=now - 30, time_to=now, name="Every30Second", version="1.0.0", origin="Example"))
 """
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 async def processor_of(core, python, source, folder, environ):
