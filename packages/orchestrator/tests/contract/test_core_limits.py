@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 import pytest
 import trustme
-from running import WAIT_S, running, until, window, working
+from running import WAIT_S, go, running, until, window, working
 from worker import Worker, chain
 
 from orca.orchestrator.process import start_background, stop_background
@@ -20,10 +20,6 @@ from orca.processor import wire_query as q
 from orca.processor.registration import OPTIONS_KEY
 
 NOTHING = wire.WindowEmitStatus.NO_TRIGGERED_ALGORITHMS
-
-
-def go(work):
-    return asyncio.run(asyncio.wait_for(work, 60))
 
 
 def test_an_algorithm_with_a_limit_runs_so_often_at_once_and_holds_up_no_other(tmp_path):

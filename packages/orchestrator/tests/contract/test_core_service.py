@@ -4,7 +4,7 @@ import asyncio
 
 import grpc
 import pytest
-from running import START_S, running, until, window, working
+from running import START_S, go, running, until, window, working
 from worker import Worker, chain
 
 from orca.orchestrator.settings import CoreSettings
@@ -13,10 +13,6 @@ from orca.processor import wire_query as q
 
 TRIGGERED = wire.WindowEmitStatus.PROCESSING_TRIGGERED
 NOTHING = wire.WindowEmitStatus.NO_TRIGGERED_ALGORITHMS
-
-
-def go(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
 
 
 async def refused(call):

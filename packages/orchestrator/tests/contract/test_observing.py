@@ -9,7 +9,7 @@ import sys
 import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from running import running, until, window, working
+from running import go, running, until, window, working
 from worker import Worker, chain
 
 from orca.common.errors import ConfigError
@@ -24,10 +24,6 @@ from orca.processor import wire_query as q
 WAIT_S = 30.0
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
-
-
-def go(work):
-    return asyncio.run(asyncio.wait_for(work, 60))
 
 
 def fetched(port, path="/metrics", *, method="GET", **headers):

@@ -8,7 +8,7 @@ from importlib import import_module
 import asyncpg
 import databases
 import pytest
-from running import running, until, working
+from running import go, running, until, working
 from worker import chain
 
 from orca.common.cli import main
@@ -20,10 +20,6 @@ from orca.orchestrator.settings import CoreSettings, DatabaseUrl, from_environ
 from orca.orchestrator.store import migrations, postgres_link
 from orca.orchestrator.store.opening import open_store
 from orca.orchestrator.store.postgres import open_postgres
-
-
-def go(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
 
 
 def with_password(url):

@@ -10,7 +10,7 @@ import databases
 import grpc
 import pytest
 import running as cores
-from running import START_S, running, working
+from running import START_S, go, running, working
 from worker import chain
 
 from orca.orchestrator import operations, queries, service_query, service_reads
@@ -30,10 +30,6 @@ def place(request, monkeypatch):
     if request.param == "postgres":
         url = request.getfixturevalue("postgres")
         monkeypatch.setattr(cores, "new_database", lambda: databases.new_database(url))
-
-
-def go(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
 
 
 def entry(number):

@@ -9,7 +9,7 @@ import asyncpg
 import grpc
 import pytest
 from databases import new_database
-from running import START_S, running, until, window, working
+from running import START_S, go, running, until, window, working
 from worker import Worker, chain
 
 from orca.orchestrator.errors import FencedError
@@ -21,10 +21,6 @@ from orca.processor import wire_query as q
 
 NS = 10**9
 TRIGGERED = wire.WindowEmitStatus.PROCESSING_TRIGGERED
-
-
-def go(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
 
 
 @contextlib.asynccontextmanager
