@@ -14,7 +14,7 @@ from orca.statemachine.runtime.sqlite import SQLiteStore
 from orca.statemachine.runtime.sync import SyncMachine
 from orchestra.sdk import Budgets, OrchestraSDK
 
-LIVE_MS = 15_000
+LIVE_MS = 60_000
 
 
 def test_a_run_is_followed_live_without_loading_the_page_anew(visit: Any, busy: Core, tmp_path: Path) -> None:
