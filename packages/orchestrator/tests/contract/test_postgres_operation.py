@@ -209,7 +209,7 @@ def test_every_page_reads_from_postgresql(tmp_path, database):
                 request = urllib.request.Request(
                     f"http://127.0.0.1:{pages.port}{path}", headers={"cookie": cookie}
                 )
-                with urllib.request.urlopen(request, timeout=20) as answer:
+                with urllib.request.urlopen(request, timeout=60) as answer:
                     return answer.status, answer.read()
 
             for path in (

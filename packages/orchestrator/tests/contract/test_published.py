@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import running, until
+from running import go, running, until
 
 from orca.processor import wire_query as q
 from ports import free_port
@@ -84,7 +84,7 @@ async def processor_of(core, python, source, folder, environ):
         stderr=None,
     )
     await until(
-        lambda: any(i.state == "serving" for link in core.core.links for i in link.instances.values()), 30
+        lambda: any(i.state == "serving" for link in core.core.links for i in link.instances.values())
     )
     return process
 
@@ -108,7 +108,7 @@ async def emitted_by(python, source, folder, environ):
 async def ended(process):
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), 8)
+        await asyncio.wait_for(process.wait(), 30)
     except asyncio.TimeoutError:
         process.kill()
         await process.wait()
@@ -143,7 +143,7 @@ def test_0_13_vibration_example_gives_the_dependent_its_input(tmp_path):
             finally:
                 await ended(process)
 
-    asyncio.run(asyncio.wait_for(main(), 120))
+    go(main())
 
 
 def test_0_2_with_its_environment_variables(tmp_path):
@@ -164,4 +164,4 @@ def test_0_2_with_its_environment_variables(tmp_path):
             finally:
                 await ended(process)
 
-    asyncio.run(asyncio.wait_for(main(), 120))
+    go(main())
