@@ -268,7 +268,8 @@ def test_another_attempt_has_its_look_back_again(tmp_path):
             assert (detail.run.state, detail.executions[0].attempts) == ("succeeded", 2)
             assert seen == [[1.0, 2.0, 3.0]] * 2
             # What was read for a call is not kept beside it.
-            assert core.server.core.engine.history == {}
+            await until(lambda: len(core.core.engine.index) == 0)
+            assert core.core.engine.history == {}
 
     go(main())
 

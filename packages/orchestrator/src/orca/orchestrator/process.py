@@ -68,7 +68,7 @@ class FolderLock:
             self._file.close()
             known = read_core(folder) or {}
             where = f" at {known['address']} (pid {known['pid']})" if known else ""
-            raise RunningError(f"a core runs in {folder}{where}", hint="orca status, or: orca stop") from None
+            raise RunningError(f"a core runs in {folder}{where}", hint="orca status, or: orca stop")
 
     def _locked(self) -> bool:
         try:
