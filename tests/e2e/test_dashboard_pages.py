@@ -166,7 +166,7 @@ def test_the_copied_command_repeats_the_failure_in_a_terminal(visit: Any, busy: 
         cwd=busy.folder.parent,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 1

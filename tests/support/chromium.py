@@ -22,6 +22,7 @@ __all__ = ["FLAGS", "alone", "browser", "chromium_path", "from_apt", "from_npm",
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "browser"
 INSTALL_TIMEOUT_S = 600
+LAUNCH_MS = 180_000
 INSTALLED = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless=new",
@@ -171,6 +172,7 @@ def browser(path: str = "", **variables: str) -> Iterator[Any]:
             executable_path=path,
             args=list(FLAGS),
             headless=True,
+            timeout=LAUNCH_MS,
             env={**os.environ, **libraries(path), **variables},
         )
         try:

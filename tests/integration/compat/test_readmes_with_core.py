@@ -55,7 +55,7 @@ def test_the_first_program_of_a_readme(version: str, core: str, tmp_path: Path) 
                 )
         finally:
             running.terminate()
-            running.wait(30)
+            running.wait(60)
     values = {one.name: one.value for one in run.executions}
     assert values[name] == {"result": 42}
 

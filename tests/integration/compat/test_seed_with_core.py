@@ -74,11 +74,14 @@ def test_the_page_from_beginning_to_end(core: tuple[Path, str], tmp_path: Path) 
         # The schedule waits its half minute, as the page says: nothing comes sooner.
         with OrcaClient(address) as client:
             result = wait_for_result(client)
+        # Both tell of it a moment after the core knows.
+        wait_for_text(tmp_path / "processor.log", "Completed algorithm: MyAlgo")
+        wait_for_text(tmp_path / "window.log", "Window emitted: ")
     finally:
         for process in running:
             process.terminate()
         for process in running:
-            process.wait(30)
+            process.wait(60)
         for log in logs.values():
             log.close()
     assert result == {"result": 42}
@@ -92,6 +95,13 @@ def test_the_page_from_beginning_to_end(core: tuple[Path, str], tmp_path: Path) 
         assert f"{line}" in processor, processor
     assert " - orca_python.main - INFO - Emitting window: Window(time_from=" in window
     assert " - orca_python.main - INFO - Window emitted: status: PROCESSING_TRIGGERED" in window
+
+
+def wait_for_text(path: Path, text: str) -> None:
+    end_s = time.monotonic() + WAIT_S
+    while text not in path.read_text():
+        assert time.monotonic() < end_s, path.read_text()
+        time.sleep(0.05)  # another program writes: there is nothing of ours to wait on
 
 
 def wait_for_result(client: OrcaClient) -> object:

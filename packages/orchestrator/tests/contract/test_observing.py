@@ -241,7 +241,7 @@ print(json.dumps(sorted(rows)))
 
 def test_local_mode_has_the_same_spans():
     done = subprocess.run(
-        [sys.executable, "-c", LOCAL], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", LOCAL], capture_output=True, text=True, timeout=180, check=True
     )
     assert json.loads(done.stdout.splitlines()[-1]) == [
         ["orca algorithm One_1.0.0", "orca part demo", True],
