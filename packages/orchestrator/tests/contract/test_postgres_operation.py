@@ -4,6 +4,7 @@ import asyncio
 import logging
 import urllib.request
 from importlib import import_module
+from urllib.parse import urlsplit
 
 import asyncpg
 import databases
@@ -176,7 +177,7 @@ def test_a_role_that_may_only_use_its_own_schema(tmp_path, postgres):
     async def main():
         url = await databases.new_database(postgres)
         admin = await asyncpg.connect(url)
-        role = url.rpartition("/")[2].partition("?")[0] + "_role"
+        role = urlsplit(url).path[1:] + "_role"
         await admin.execute(f"CREATE ROLE {role} LOGIN")
         await admin.execute(f"CREATE SCHEMA orca AUTHORIZATION {role}")
         await admin.close()

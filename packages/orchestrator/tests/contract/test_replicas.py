@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+from urllib.parse import urlsplit
 
 import asyncpg
 import grpc
@@ -408,7 +409,7 @@ def test_readers_that_take_every_connection_keep_nobody_from_writing(tmp_path, p
 def test_a_server_without_a_free_connection_is_tried_again(tmp_path, postgres):
     async def main():
         url = await new_database(postgres)
-        role = url.rpartition("/")[2].partition("?")[0] + "_few"
+        role = urlsplit(url).path[1:] + "_few"
         admin = await asyncpg.connect(url)
         await admin.execute(f"CREATE ROLE {role} LOGIN")
         await admin.execute(f"CREATE SCHEMA orca AUTHORIZATION {role}")
