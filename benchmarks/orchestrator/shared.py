@@ -81,7 +81,7 @@ def main(replicas: int, count: int, flight: int) -> dict[str, float]:
     """Start everything, measure, end everything."""
     context = multiprocessing.get_context("spawn")
     ready = context.Queue()
-    with databases.server() as server, tempfile.TemporaryDirectory() as folder:
+    with databases.server(durable=True) as server, tempfile.TemporaryDirectory() as folder:
         url = databases.make_database(server.get_uri())
         made = [(ready, f"{folder}/{number}", url) for number in range(replicas)]
         cores = [context.Process(target=core_main, args=arguments) for arguments in made]

@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import fcntl
 import os
+import random
 import select
 import shutil
 import socket
@@ -22,7 +23,7 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 ALGORITHMS = ("DailyStatistics", "TemperatureAnomaly", "SmoothedCurve")
 UNUSUAL = 2.5  # standard deviations
-READY_TIMEOUT_S = 20.0
+READY_TIMEOUT_S = 60.0
 RUN_TIMEOUT_S = 120.0
 console = Console(soft_wrap=True)
 
@@ -78,9 +79,13 @@ def alone(folder: Path) -> Iterator[None]:
 def listener_port(folder: Path) -> int:
     """The port of the local webhook, the same in every run: what a killed run could not deliver still arrives."""
     path = folder / "listener.port"
-    if not path.exists():
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            path.write_text(str(free.getsockname()[1]))
+    while not path.exists():
+        # Below those that systems give to whoever asks for any: nobody has it by chance when the next run wants it.
+        port = random.randint(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            chosen = path.with_suffix(".new")
+            chosen.write_text(str(port))
+            chosen.rename(path)
     return int(path.read_text())
 
 
@@ -88,6 +93,11 @@ def listener_port(folder: Path) -> int:
 def core(folder: Path, *, keep: bool) -> Iterator[dict[str, Any]]:
     """A core in ``folder``: one that an earlier run left, or a new process."""
     known = read_core(folder) if FolderLock.held(folder) else None
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while known is None and FolderLock.held(folder) and time.monotonic() < deadline:
+        # The run that started it was killed before it listened.
+        time.sleep(0.05)
+        known = read_core(folder)
     settings = CoreSettings(folder=folder, port=0, web_port=0 if keep else -1)
     finished = False
     try:

@@ -12,12 +12,16 @@ import dashboard_cores
 from chromium import browser
 from dashboard_cores import Core
 
+# Browser, core and processor may share two busy cores with other tests.
+WAIT_MS = 60_000
+
 
 class Visit:
     """A known browser context that remembers what went wrong and where requests went."""
 
     def __init__(self, chromium: Any, core: Core, **look: Any) -> None:
         self.context = chromium.new_context(**look)
+        self.context.set_default_timeout(WAIT_MS)
         self.page = self.context.new_page()
         self.core = core
         self.faults: list[str] = []

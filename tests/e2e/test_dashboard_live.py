@@ -13,8 +13,9 @@ from orca.statemachine import parse_orca
 from orca.statemachine.runtime.sqlite import SQLiteStore
 from orca.statemachine.runtime.sync import SyncMachine
 from orchestra.sdk import Budgets, OrchestraSDK
+from ports import free_port
 
-LIVE_MS = 15_000
+LIVE_MS = 60_000
 
 
 def test_a_run_is_followed_live_without_loading_the_page_anew(visit: Any, busy: Core, tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_other_pages_follow_too(
 def test_a_page_reconnects_and_catches_up_when_the_core_restarts(
     visit: Any, chromium: Any, tmp_path: Path
 ) -> None:
-    core = Core(tmp_path / "core")
+    core = Core(tmp_path / "core", web_port=free_port())
     view = visit(core)
     page = view.open("/")
     page.evaluate("window.same = true")

@@ -10,6 +10,7 @@ from dashboard_cores import Core
 
 FIRST_BYTES_MAX = 200_000
 FIRST_REQUESTS_MAX = 8
+WAIT_MS = 60_000
 PAGES = (
     "/",
     "/windows",
@@ -31,6 +32,7 @@ PAGES = (
 def measured(chromium: Any, core: Core, path: str) -> tuple[int, int, float]:
     """Bytes, requests and seconds of a page in a browser that has kept nothing."""
     context = chromium.new_context()
+    context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     answers: dict[str, Any] = {}
 

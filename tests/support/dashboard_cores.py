@@ -27,7 +27,7 @@ EXAMPLE = ROOT / "examples" / "weather_station"
 ATTACK = "<img src=x onerror=alert(1)>"
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 DAY = timedelta(days=1)
-WAIT_S = 120.0
+WAIT_S = 300.0
 
 PROCESSOR = '''
 import os, signal, sys, threading, time
@@ -42,7 +42,7 @@ proc = Processor("probe")
 def mean(params: ExecutionParams) -> float:
     """The mean of a day; waits for a file where the window names one."""
     gate = params.window.metadata.get("gate")
-    end_s = time.monotonic() + 120
+    end_s = time.monotonic() + 600
     while gate and not Path(str(gate)).exists() and time.monotonic() < end_s:
         time.sleep(0.01)
     return 20.5 + params.window.start.day / 10
@@ -186,7 +186,7 @@ def huge(folder: Path) -> Iterator[Core]:
             for need in {number // 2, number // 3} - {number}:
                 one.dependencies.add(name=f"A{need}", version="1.0.0")
         with grpc.insecure_channel(core.address) as channel:
-            wire.call(channel, wire.OrcaCore.RegisterProcessor)(message, timeout=30)
+            wire.call(channel, wire.OrcaCore.RegisterProcessor)(message, timeout=WAIT_S)
         with OrcaClient(core.address) as client:
             # One run of all 500, which waits for the processor that never comes.
             client.emit_many([Window(START, START + DAY, "Big", "1.0.0", "test")])

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fetching import fetch
+
 __all__ = ["Environment", "wheels"]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,6 +103,4 @@ class Environment:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    fetch(command, timeout_s=COMMAND_TIMEOUT_S)

@@ -14,6 +14,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fetching import fetch
+
 __all__ = ["published_python"]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,15 +50,7 @@ def _make(home: Path, python: str, requirements: tuple[str, ...]) -> None:
     shutil.rmtree(home, ignore_errors=True)
     uv = shutil.which("uv")
     interpreter = str(home / "bin" / "python")
-    if uv:
-        _run(uv, "venv", "--quiet", "--python", python, str(home))
-        _run(uv, "pip", "install", "--quiet", "--python", interpreter, *requirements)
-    else:
-        _run(python, "-m", "venv", str(home))
-        _run(interpreter, "-m", "pip", "install", "--quiet", *requirements)
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    make = [uv, "venv", "--quiet", "--python", python, str(home)] if uv else [python, "-m", "venv", str(home)]
+    subprocess.run(make, check=True, timeout=INSTALL_TIMEOUT_S)
+    install = [uv, "pip", "install", "--python", interpreter] if uv else [interpreter, "-m", "pip", "install"]
+    fetch([*install, "--quiet", *requirements], timeout_s=INSTALL_TIMEOUT_S)

@@ -18,7 +18,7 @@ from orca.processor import wire
 
 __all__ = ["ScriptedCore"]
 
-WAIT_S = 30.0
+WAIT_S = 60.0
 """The longest that a test waits for one event of another process."""
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import re
-import subprocess
 import tarfile
 from pathlib import Path
 
+from fetching import fetch
 from published import published_python
 
 __all__ = ["readme", "sdist"]
@@ -47,15 +47,7 @@ def _fetch(name: str, version: str, home: Path) -> None:
     python = published_python("pip==25.0.1")
     home.mkdir(parents=True, exist_ok=True)
     command = [str(python), "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-    done = subprocess.run(
-        [*command, f"{name}=={version}", "--dest", str(home)],
-        capture_output=True,
-        text=True,
-        timeout=DOWNLOAD_TIMEOUT_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"downloading {name} {version} failed:\n{done.stdout}{done.stderr}")
+    fetch([*command, f"{name}=={version}", "--dest", str(home)], timeout_s=DOWNLOAD_TIMEOUT_S)
     stem = re.sub(r"[-.]+", "_", name)
     with tarfile.open(home / f"{stem}-{version}.tar.gz") as archive:
         archive.extractall(home, filter="data")

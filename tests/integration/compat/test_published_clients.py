@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from orca.processor import wire
+from ports import free_port
 from published import published_python
 from scripted_core import ScriptedCore
 
@@ -47,12 +48,6 @@ def times(message: wire.Window) -> tuple[int, int]:
     return message.time_from.seconds, message.time_to.seconds
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.mark.parametrize("version", list(SETUP))
 def test_a_published_emitter_is_understood(version: str, tmp_path: Path) -> None:
     python = published_python(f"orca-python=={version}", "setuptools<81")
@@ -63,7 +58,7 @@ def test_a_published_emitter_is_understood(version: str, tmp_path: Path) -> None
             env=environment(core, free_port()),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -126,18 +121,18 @@ def test_a_published_processor_is_executed(version: str, tmp_path: Path) -> None
             window = wire.Window(window_type_name="Every30Second", window_type_version="1.0.0", origin="Me")
             window.time_from.seconds, window.time_to.seconds = 1747582274, 1747582304
             with grpc.insecure_channel(core.address) as channel:
-                wire.call(channel, wire.OrcaCore.EmitWindow)(window, timeout=30)
+                wire.call(channel, wire.OrcaCore.EmitWindow)(window, timeout=60)
             core.wait(lambda: len(core.results) == 2)
         finally:
             running.terminate()
-            running.wait(30)
+            running.wait(60)
     assert core.results["First_1.0.0"].struct_value["result"] == 42
     assert core.results["Second_1.0.0"].single_value == 10.5
 
 
 def wait_for_port(port: int) -> None:
     # Another process: there is nothing to wait on but its port.
-    end_s = time.monotonic() + 30
+    end_s = time.monotonic() + 60
     while not listens(port):
         assert time.monotonic() < end_s, "the processor does not listen"
         time.sleep(0.02)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 import seeds
 from local_core import clean_environment, local_core, orca
 from orca.processor import OrcaClient
+from ports import free_port
 
 pytestmark = pytest.mark.skipif(seeds.MISSING, reason="the seed documents are not beside this checkout")
 
@@ -58,12 +58,6 @@ def variables(folder: Path, port: int) -> dict[str, str]:
     return {**clean_environment(), **dict(found), "PORT": str(port), "PYTHONUNBUFFERED": "1"}
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_the_page_from_beginning_to_end(core: tuple[Path, str], tmp_path: Path) -> None:
     folder, address = core
     define, start, _, emitter, loop = seeds.processor_page()
@@ -80,11 +74,14 @@ def test_the_page_from_beginning_to_end(core: tuple[Path, str], tmp_path: Path) 
         # The schedule waits its half minute, as the page says: nothing comes sooner.
         with OrcaClient(address) as client:
             result = wait_for_result(client)
+        # Both tell of it a moment after the core knows.
+        wait_for_text(tmp_path / "processor.log", "Completed algorithm: MyAlgo")
+        wait_for_text(tmp_path / "window.log", "Window emitted: ")
     finally:
         for process in running:
             process.terminate()
         for process in running:
-            process.wait(30)
+            process.wait(60)
         for log in logs.values():
             log.close()
     assert result == {"result": 42}
@@ -98,6 +95,13 @@ def test_the_page_from_beginning_to_end(core: tuple[Path, str], tmp_path: Path) 
         assert f"{line}" in processor, processor
     assert " - orca_python.main - INFO - Emitting window: Window(time_from=" in window
     assert " - orca_python.main - INFO - Window emitted: status: PROCESSING_TRIGGERED" in window
+
+
+def wait_for_text(path: Path, text: str) -> None:
+    end_s = time.monotonic() + WAIT_S
+    while text not in path.read_text():
+        assert time.monotonic() < end_s, path.read_text()
+        time.sleep(0.05)  # another program writes: there is nothing of ours to wait on
 
 
 def wait_for_result(client: OrcaClient) -> object:

@@ -42,7 +42,7 @@ def run(source: str, folder: Path, core: str) -> str:
         env={**clean_environment(), "ORCASERVER": core, "PORT": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -8,7 +8,6 @@ import os
 import random
 import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from worker import Worker  # noqa: E402
 from orca.orchestrator.corefile import read_core_file  # noqa: E402
 from orca.processor import wire  # noqa: E402
 from orca.processor import wire_query as q  # noqa: E402
+from ports import free_port  # noqa: E402
 
 __all__ = ["START_S", "CoreProcess", "Emitter", "five_nodes", "free_port", "inspect", "settled", "window"]
 
@@ -36,13 +36,6 @@ __all__ = ["START_S", "CoreProcess", "Emitter", "five_nodes", "free_port", "insp
 READY_S = 60.0
 # The wire carries float32: products of two numbers below this are exact.
 EXACT = 1000
-
-
-def free_port() -> int:
-    """A port that nobody has at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class CoreProcess:

@@ -110,14 +110,14 @@ async def a15_replicas_killed(folder: Path, *, seed: int, windows: int, kills: i
         await asyncio.gather(*(core.start() for core in cores))
         await harness.register_five(cores[0].address, workers)
         emitter = Rotating(cores)
-        deadline = time.monotonic() + 120 + kills * 15
+        deadline = time.monotonic() + 600 + kills * 15
         numbers = itertools.count(1)
         emitting = [
             asyncio.ensure_future(emitter.emit_on(place % REPLICAS, numbers, deadline))
             for place in range(EMITTERS)
         ]
         faults = await _faults(server, url, cores, chance=chance, kills=kills)
-        await until(lambda: len(emitter.acknowledged) >= windows, windows)
+        await until(lambda: len(emitter.acknowledged) >= windows, 300 + windows)
         # The last one dies in the middle of its work and stays dead: the others finish what it held.
         cores[0].kill()
         begun = time.monotonic()

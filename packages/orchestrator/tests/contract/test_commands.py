@@ -1,6 +1,7 @@
 """The commands against a core in the background, through the dispatcher that users call."""
 
 import asyncio
+import fcntl
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import threading
 import time
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -43,7 +45,7 @@ class Background:
         self.ready = threading.Event()
         self.thread = threading.Thread(target=lambda: asyncio.run(self.serve()))
         self.thread.start()
-        assert self.ready.wait(10)
+        assert self.ready.wait(60)
 
     def fails(self, inputs, request):
         if self.broken:
@@ -61,7 +63,7 @@ class Background:
 
     def stop(self):
         self.loop.call_soon_threadsafe(self.stopped.set)
-        self.thread.join(10)
+        self.thread.join(60)
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +284,23 @@ def test_a_start_waits_for_an_upgrade_and_for_nothing_else(tmp_path, monkeypatch
         settings.upgrade_mark.unlink()
         with pytest.raises(DeadlineError, match="within 90 s"):
             process._wait_until_listening(started, settings, None)
-        assert started.wait(10) == -15
+        assert started.wait(60) == -15
+
+
+def test_who_looks_for_a_core_is_not_taken_for_one(tmp_path, monkeypatch):
+    FolderLock(tmp_path).release()
+    looking = (tmp_path / "core.lock").open()
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    assert not FolderLock.held(tmp_path), "another one looks too"
+    # The look ends while a core that starts waits for it.
+    monkeypatch.setattr(process, "time", SimpleNamespace(sleep=lambda _: looking.close()))
+    lock = FolderLock(tmp_path)
+    assert FolderLock.held(tmp_path)
+    monkeypatch.setattr(process, "time", SimpleNamespace(sleep=lambda _: None))
+    with pytest.raises(RunningError, match="a core runs in"):
+        FolderLock(tmp_path)
+    lock.release()
+    assert not FolderLock.held(tmp_path)
 
 
 def test_an_older_store_is_brought_up_to_date_by_a_start(tmp_path, monkeypatch, capsys):
@@ -378,9 +396,9 @@ def test_the_foreground_ends_at_ctrl_c_and_leaves_nothing(tmp_path):
         try:
             known = json.loads(process.stdout.readline())
             host, _, port = known["address"].rpartition(":")
-            socket.create_connection((host, int(port)), 5).close()
+            socket.create_connection((host, int(port)), 30).close()
             process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=60)
         finally:
             process.kill()
     assert (process.returncode, errors) == (0, "")

@@ -4,7 +4,7 @@ import asyncio
 
 import grpc
 import pytest
-from running import START_S, running, until, window, working
+from running import START_S, go, running, until, window, working
 from worker import Worker, chain
 
 from orca.orchestrator.settings import CoreSettings
@@ -13,10 +13,6 @@ from orca.processor import wire_query as q
 
 TRIGGERED = wire.WindowEmitStatus.PROCESSING_TRIGGERED
 NOTHING = wire.WindowEmitStatus.NO_TRIGGERED_ALGORITHMS
-
-
-def go(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
 
 
 async def refused(call):
@@ -272,7 +268,8 @@ def test_another_attempt_has_its_look_back_again(tmp_path):
             assert (detail.run.state, detail.executions[0].attempts) == ("succeeded", 2)
             assert seen == [[1.0, 2.0, 3.0]] * 2
             # What was read for a call is not kept beside it.
-            assert core.server.core.engine.history == {}
+            await until(lambda: len(core.core.engine.index) == 0)
+            assert core.core.engine.history == {}
 
     go(main())
 

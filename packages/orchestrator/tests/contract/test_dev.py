@@ -53,7 +53,9 @@ def test_a_processor_is_run_reloaded_and_stopped(tmp_path):
         )
         try:
             until(lambda: "Alpha" in registered(tmp_path))
-            (tmp_path / "processor.py").write_text(PROGRAM.format(name="Beta"))
+            # In one step: half a program that is looked at and run would have the time of the whole one.
+            (tmp_path / "processor.new").write_text(PROGRAM.format(name="Beta"))
+            (tmp_path / "processor.new").rename(tmp_path / "processor.py")
             until(lambda: "Beta" in registered(tmp_path))
             assert read_core(tmp_path / ".orca") is not None
             process.terminate()

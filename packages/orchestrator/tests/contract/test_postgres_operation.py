@@ -4,11 +4,12 @@ import asyncio
 import logging
 import urllib.request
 from importlib import import_module
+from urllib.parse import urlsplit
 
 import asyncpg
 import databases
 import pytest
-from running import running, until, working
+from running import go, running, until, working
 from worker import chain
 
 from orca.common.cli import main
@@ -20,10 +21,6 @@ from orca.orchestrator.settings import CoreSettings, DatabaseUrl, from_environ
 from orca.orchestrator.store import migrations, postgres_link
 from orca.orchestrator.store.opening import open_store
 from orca.orchestrator.store.postgres import open_postgres
-
-
-def go(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
 
 
 def with_password(url):
@@ -180,7 +177,7 @@ def test_a_role_that_may_only_use_its_own_schema(tmp_path, postgres):
     async def main():
         url = await databases.new_database(postgres)
         admin = await asyncpg.connect(url)
-        role = url.rpartition("/")[2].partition("?")[0] + "_role"
+        role = urlsplit(url).path[1:] + "_role"
         await admin.execute(f"CREATE ROLE {role} LOGIN")
         await admin.execute(f"CREATE SCHEMA orca AUTHORIZATION {role}")
         await admin.close()
@@ -213,7 +210,7 @@ def test_every_page_reads_from_postgresql(tmp_path, database):
                 request = urllib.request.Request(
                     f"http://127.0.0.1:{pages.port}{path}", headers={"cookie": cookie}
                 )
-                with urllib.request.urlopen(request, timeout=20) as answer:
+                with urllib.request.urlopen(request, timeout=60) as answer:
                     return answer.status, answer.read()
 
             for path in (

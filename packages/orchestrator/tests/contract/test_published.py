@@ -2,15 +2,15 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from running import running, until
+from running import go, running, until
 
 from orca.processor import wire_query as q
+from ports import free_port
 from published import published_python
 
 
@@ -72,12 +72,6 @@ EmitWindow(Window(time_from=now - 30, time_to=now, name="Every30Second", version
 """
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 async def processor_of(core, python, source, folder, environ):
     path = folder / "processor.py"
     path.write_text(source)
@@ -90,7 +84,7 @@ async def processor_of(core, python, source, folder, environ):
         stderr=None,
     )
     await until(
-        lambda: any(i.state == "serving" for link in core.core.links for i in link.instances.values()), 30
+        lambda: any(i.state == "serving" for link in core.core.links for i in link.instances.values())
     )
     return process
 
@@ -114,7 +108,7 @@ async def emitted_by(python, source, folder, environ):
 async def ended(process):
     process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), 8)
+        await asyncio.wait_for(process.wait(), 30)
     except asyncio.TimeoutError:
         process.kill()
         await process.wait()
@@ -149,7 +143,7 @@ def test_0_13_vibration_example_gives_the_dependent_its_input(tmp_path):
             finally:
                 await ended(process)
 
-    asyncio.run(asyncio.wait_for(main(), 120))
+    go(main())
 
 
 def test_0_2_with_its_environment_variables(tmp_path):
@@ -170,4 +164,4 @@ def test_0_2_with_its_environment_variables(tmp_path):
             finally:
                 await ended(process)
 
-    asyncio.run(asyncio.wait_for(main(), 120))
+    go(main())

@@ -7,18 +7,16 @@ import time
 
 import grpc
 import pytest
-from running import START_S, WAIT_S, running, until, working
+from running import START_S, WAIT_S, go, running, until, working
 from worker import chain
 
+from orca.orchestrator import scheduler
 from orca.processor import structs, wire
 from orca.processor import wire_query as q
 from orca.processor.registration import OPTIONS_KEY
 
 NS = 10**9
-
-
-def go(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
+DAY_NS = 86_400 * NS
 
 
 async def refused(call, code, *texts):
@@ -298,32 +296,62 @@ def test_cancelling_active_and_waiting_runs(tmp_path):
     go(main())
 
 
+async def fired(core, name, count):
+    """The windows of a schedule, as soon as there are so many."""
+    deadline_s = time.monotonic() + WAIT_S
+    while True:
+        rows = await core.rows(q.OrcaQuery.ListWindows, q.ListWindowsRequest(limit=1000))
+        windows = [one for one in rows if one.origin == f"schedule:{name}"]
+        if len(windows) >= count:
+            return windows
+        assert time.monotonic() < deadline_s, len(windows)
+        await asyncio.sleep(0.01)
+
+
+def test_a_schedule_that_comes_while_others_are_looked_at_is_not_overlooked(tmp_path, monkeypatch):
+    monkeypatch.setattr(scheduler, "LOOK_S_MAX", 3600.0)
+
+    async def main():
+        async with running(tmp_path) as core:
+            fires = core.server.scheduler
+            look, looked, stored = fires.fire_due, asyncio.Event(), asyncio.Event()
+
+            async def slow_look():
+                pause_s = await look()
+                looked.set()
+                await stored.wait()
+                return pause_s
+
+            monkeypatch.setattr(fires, "fire_due", slow_look)
+            fires.changed()
+            await looked.wait()
+            row = q.ScheduleRow(
+                name="s",
+                window_type=q.Ref(name="Every30Second", version="1.0.0"),
+                every_ns=DAY_NS,
+                start_ns=core.core.engine.now_ns() - 2 * DAY_NS,
+            )
+            await core.call(q.OrcaQuery.PutSchedule)(row)
+            stored.set()
+            await fired(core, "s", 2)
+
+    go(main())
+
+
 def test_schedules_catch_up_and_fire(tmp_path):
     async def main():
         async with running(tmp_path) as core, working(core, chain()):
             put = core.call(q.OrcaQuery.PutSchedule)
             kind = q.Ref(name="Every30Second", version="1.0.0")
             now = core.core.engine.now_ns()
+            # Days: no further firing comes while the test runs, however long it takes.
             row = q.ScheduleRow(
-                name="s", window_type=kind, every_ns=60 * NS, start_ns=now - 600 * NS, metadata='{"a":1}'
+                name="s", window_type=kind, every_ns=DAY_NS, start_ns=now - 10 * DAY_NS, metadata='{"a":1}'
             )
             stored = await put(row)
-            assert stored.next_ns % (60 * NS) == 0
-            windows = []
-
-            async def fired(count):
-                nonlocal windows
-                deadline_s = time.monotonic() + WAIT_S
-                while True:
-                    windows = await core.rows(q.OrcaQuery.ListWindows, q.ListWindowsRequest(limit=1000))
-                    if len(windows) >= count:
-                        return
-                    assert time.monotonic() < deadline_s, len(windows)
-                    await asyncio.sleep(0.01)
-
-            await fired(10)
-            assert {(one.time_to_ns - one.time_from_ns) // NS for one in windows} == {60}
-            assert {one.origin for one in windows} == {"schedule:s"}
+            assert stored.next_ns % DAY_NS == 0
+            windows = await fired(core, "s", 10)
+            assert {one.time_to_ns - one.time_from_ns for one in windows} == {DAY_NS}
             deadline_s = time.monotonic() + WAIT_S
             while True:
                 # A firing moves the schedule on after it has emitted its windows.
@@ -335,15 +363,14 @@ def test_schedules_catch_up_and_fire(tmp_path):
             latest = q.ScheduleRow(
                 name="l",
                 window_type=kind,
-                every_ns=60 * NS,
-                start_ns=now - 6000 * NS,
+                every_ns=DAY_NS,
+                start_ns=now - 100 * DAY_NS,
                 catch_up="latest",
                 metadata='{"b":1}',
             )
             await put(latest)
-            before = len(windows)
-            await fired(before + 1)
-            assert len(windows) == before + 1
+            assert len(await fired(core, "l", 1)) == 1
+            assert len(await fired(core, "s", 10)) == 10
             await refused(put(q.ScheduleRow(name="x", window_type=kind)), "INVALID_ARGUMENT", "cron")
             delete = core.call(q.OrcaQuery.DeleteSchedule)
             await delete(q.DeleteScheduleRequest(name="s"))

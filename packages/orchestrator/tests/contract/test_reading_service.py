@@ -10,7 +10,7 @@ import databases
 import grpc
 import pytest
 import running as cores
-from running import START_S, running, working
+from running import START_S, go, running, until, working
 from worker import chain
 
 from orca.orchestrator import operations, queries, service_query, service_reads
@@ -30,10 +30,6 @@ def place(request, monkeypatch):
     if request.param == "postgres":
         url = request.getfixturevalue("postgres")
         monkeypatch.setattr(cores, "new_database", lambda: databases.new_database(url))
-
-
-def go(coroutine):
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
 
 
 def entry(number):
@@ -109,6 +105,8 @@ def test_news_of_many_results_is_read_once(tmp_path, monkeypatch, place):
             found = [(await follow.read()).window_id]
             for number in (9, 4, 6):
                 await core.finished((await core.emit(number))[1])
+            # Whoever looks into the store may know of an end before the core tells of it.
+            await until(lambda: len(core.core.engine.index) == 0)
             go_on.set()
             found += [(await follow.read()).window_id for _ in range(3)]
             assert found == sorted(found)

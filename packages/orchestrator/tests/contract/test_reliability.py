@@ -28,7 +28,7 @@ SIZES = {
 
 @pytest.mark.parametrize("name", SIZES)
 def test_nothing_is_lost_and_nothing_is_doubled(tmp_path, name):
-    report = asyncio.run(asyncio.wait_for(SCENARIOS[name][0](tmp_path, seed=SEED, **SIZES[name]), 300))
+    report = asyncio.run(asyncio.wait_for(SCENARIOS[name][0](tmp_path, seed=SEED, **SIZES[name]), 1500))
     assert report["passed"], report
 
 

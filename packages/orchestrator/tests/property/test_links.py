@@ -59,7 +59,7 @@ class Runs:
             await body(self)
 
     def go(self, body, places=100):
-        asyncio.run(asyncio.wait_for(self.main(body, places), 20))
+        asyncio.run(asyncio.wait_for(self.main(body, places), 120))
 
     async def emit(self, number, kind="Hour", priority=0):
         options = EmitOptions(priority=priority)
@@ -211,7 +211,7 @@ def test_a_call_cancelled_before_it_is_sent_gives_its_place_back():
         runs.link.pump()
         assert len(runs.calls) == 1
         runs.engine.cancel(runs.engine.index.get(1), "enough")
-        await asyncio.wait_for(runs.until_over(), 10)
+        await asyncio.wait_for(runs.until_over(), 60)
         assert not runs.calls
         await runs.emit(2, "Day")
         await runs.finish_all()

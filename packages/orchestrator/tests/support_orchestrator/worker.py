@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 
 from orca.processor import convert, structs, wire
+from ports import free_port
 
 FAIL = "fail"
 
@@ -50,7 +51,8 @@ class Worker:
             wire.OrcaProcessor.HealthCheck: self.health,
         }
         self._server.add_generic_rpc_handlers((wire.aio_handler(handlers),))
-        target = f"127.0.0.1:{port or self.port}"
+        # It may be stopped and started again: its port must not be anybody else's meanwhile.
+        target = f"127.0.0.1:{port or self.port or free_port()}"
         if credentials is None:
             self.port = self._server.add_insecure_port(target)
         else:

@@ -66,6 +66,18 @@ def test_instances_are_listed_by_machine_and_name_and_none_twice(store: Path) ->
     assert rows[1]["sequence"] == 7
 
 
+def test_a_file_that_its_owner_is_making_holds_nothing_yet(tmp_path: Path) -> None:
+    for path in (tmp_path / "machines.db", tmp_path / "outbox" / "outbox.db"):
+        path.parent.mkdir(exist_ok=True)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+    page = Page(tmp_path / "machines.db")
+    assert listed(page) == []
+    assert page.shown["found"]
+    asyncio.run(foreign.tasks(cast("Site", page), cast("Any", None)))
+    assert [page.shown[name] for name in ("waiting", "dead", "running")] == [[], [], []]
+
+
 @pytest.mark.skipif(not READS.exists(), reason="only Linux counts what a process reads")
 def test_only_the_snapshots_that_are_shown_are_read(store: Path) -> None:
     page = Page(store)

@@ -19,7 +19,7 @@ def with_group(path, body):
         connection.execute("CREATE TABLE IF NOT EXISTS seen (n INTEGER)")
         group = GroupCommit(connection, asyncio.get_running_loop())
         try:
-            await asyncio.wait_for(body(group, connection), 30)
+            await asyncio.wait_for(body(group, connection), 120)
         finally:
             group.close()
             connection.close()
@@ -94,7 +94,7 @@ def test_an_idle_committing_thread_keeps_nothing(tmp_path, no_collector):
         group.submit("record", insert(1), done)
         del done
         await told
-        await asyncio.wait_for(freed.wait(), 10)
+        await asyncio.wait_for(freed.wait(), 60)
         assert seen() is None
 
     with_group(tmp_path / "store", body)
@@ -119,7 +119,7 @@ def test_an_idle_postgres_writer_keeps_nothing(database, no_collector):
         group.submit("record", None, done)
         del done
         assert await told == (1, None)
-        await asyncio.wait_for(freed.wait(), 10)
+        await asyncio.wait_for(freed.wait(), 60)
         assert seen() is None
         await group.drain()
         await group.close()

@@ -11,8 +11,8 @@ from orca.orchestrator.store.sqlite import READERS_MAX, open_store
 
 # Each row needs a good many steps, and there is no end of them.
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
-LONG_S = 60.0
-WAIT_S = 20.0
+LONG_S = 600.0
+WAIT_S = 60.0
 
 
 async def ended(tasks):

@@ -32,9 +32,10 @@ logger = logging.getLogger(__name__)
 
 LOG_BYTES = 5_000_000
 LOG_FILES = 3
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 30.0
 LOOK_S = 0.02
+LOCK_TRIES = 5
 # The loop and the committing thread hand the interpreter to each other: 5 ms, the default, is a commit's time.
 SWITCH_INTERVAL_S = 0.0005
 # A run makes some hundred short-lived objects and almost no cycles: look for those less often than by default.
@@ -58,13 +59,23 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file = (folder / "core.lock").open("a")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        for _ in range(LOCK_TRIES):
+            if self._locked():
+                break
+            # Whoever only looks, with `held`, has it for a moment.
+            time.sleep(LOOK_S)
+        else:
             self._file.close()
             known = read_core(folder) or {}
             where = f" at {known['address']} (pid {known['pid']})" if known else ""
-            raise RunningError(f"a core runs in {folder}{where}", hint="orca status, or: orca stop") from None
+            raise RunningError(f"a core runs in {folder}{where}", hint="orca status, or: orca stop")
+
+    def _locked(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True
 
     def release(self) -> None:
         """Let another core have the folder."""
@@ -75,7 +86,8 @@ class FolderLock:
         """Whether a core runs in a folder."""
         try:
             with (folder / "core.lock").open("r") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Shared: two that look at once do not take each other for a core.
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             return False
         except OSError:

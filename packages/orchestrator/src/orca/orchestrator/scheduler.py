@@ -116,13 +116,14 @@ class Scheduler:
     async def _run(self) -> None:
         while True:
             pause = RETRY_S
+            # Before the look: what changes from now on may come too late for it, and asks for another one.
+            self._changed.clear()
             try:
                 async with self._core.store.alone("schedules") as mine:
                     if mine:
                         pause = await self.fire_due()
             except Exception:
                 logger.exception("schedules could not be fired; trying again in %g s", RETRY_S)
-            self._changed.clear()
             try:
                 await asyncio.wait_for(self._changed.wait(), pause)
             except asyncio.TimeoutError:

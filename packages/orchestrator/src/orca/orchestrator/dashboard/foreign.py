@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ROUTES", "places"]
 
-BUSY_S = 1.0
+# Whoever makes or closes the file keeps it for himself for as long as the disk takes.
+BUSY_S = 10.0
 INSTANCES_MAX = 500
 JOURNAL_MAX = 200
 JOURNAL_READ_MAX = 5000
@@ -46,7 +47,7 @@ EVENTS_MAX = 200
 
 
 def _read(path: Path, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-    """Rows of a file that belongs to somebody else."""
+    """Rows of a file that belongs to somebody else; none of a table that is still to be made."""
     try:
         with closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
@@ -54,6 +55,9 @@ def _read(path: Path, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str
             store.row_factory = sqlite3.Row
             return [dict(row) for row in store.execute(sql, parameters)]
     except sqlite3.Error as error:
+        if str(error).startswith("no such table"):
+            # The file is there, and its owner is at the first statement.
+            return []
         raise StoreError(f"{path} cannot be read: {error}") from error
 
 

@@ -619,5 +619,11 @@ async def open_postgres(
     except Exception as error:
         raise map_error(error) from error
     store = PostgresStore(connector, pool, lease_s=lease_s, readers=connections_max)
-    await store.start()
+    try:
+        await store.start()
+    except BaseException as error:
+        await store.close()
+        if isinstance(error, Exception):
+            raise map_error(error) from error
+        raise
     return store

@@ -152,7 +152,12 @@ class Connector:
         connection = await self.driver.connect(
             self.url, timeout=CONNECT_S, command_timeout=COMMAND_S, server_settings=self._settings
         )
-        await self._prepare(connection)
+        try:
+            await self._prepare(connection)
+        except BaseException:
+            # Whoever asked was cancelled, or the server has gone again: nobody else knows of this connection.
+            connection.terminate()
+            raise
         return connection
 
     async def pool(self, size: int) -> Any:

@@ -87,7 +87,11 @@ class News:
 
     async def _connect(self) -> None:
         connection = await self._connector.connect()
-        await connection.add_listener(CHANNEL, self._heard)
+        try:
+            await connection.add_listener(CHANNEL, self._heard)
+        except BaseException:
+            connection.terminate()
+            raise
         self._connection = connection
 
     def _heard(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
