@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from orca.processor import wire
+from ports import free_port
 from published import published_python
 from scripted_core import ScriptedCore
 
@@ -45,12 +46,6 @@ def times(message: wire.Window) -> tuple[int, int]:
     if found:
         return found[1], found[2]
     return message.time_from.seconds, message.time_to.seconds
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("version", list(SETUP))

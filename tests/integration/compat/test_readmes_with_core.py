@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import sdists
 import seeds
 from local_core import clean_environment, local_core
 from orca.processor import OrcaClient, Window
+from ports import free_port
 
 WAIT_S = 60.0
 VERSIONS = ["0.2.0", "0.7.14", "0.13.0"]
@@ -33,12 +33,6 @@ def variables(version: str, core: str, port: int) -> dict[str, str]:
 def core(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with local_core(tmp_path_factory.mktemp("core")) as address:
         yield address
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.parametrize("version", VERSIONS)

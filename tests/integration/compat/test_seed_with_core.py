@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 import seeds
 from local_core import clean_environment, local_core, orca
 from orca.processor import OrcaClient
+from ports import free_port
 
 pytestmark = pytest.mark.skipif(seeds.MISSING, reason="the seed documents are not beside this checkout")
 
@@ -56,12 +56,6 @@ def variables(folder: Path, port: int) -> dict[str, str]:
     found = re.findall(r"^→\s+(ORCASERVER|HOST)=(\S+)$", orca("status", folder=folder), re.MULTILINE)
     assert len(found) == 2
     return {**clean_environment(), **dict(found), "PORT": str(port), "PYTHONUNBUFFERED": "1"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_page_from_beginning_to_end(core: tuple[Path, str], tmp_path: Path) -> None:

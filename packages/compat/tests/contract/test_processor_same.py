@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cores import emit, environment, free_port, here, published, running, wait_for_port
+from cores import emit, environment, here, published, running, wait_for_port
 from google.protobuf.json_format import MessageToDict
 
+from ports import free_port
 from scripted_core import ScriptedCore
 
 START = "\nproc.Register()\nproc.Start()\n"

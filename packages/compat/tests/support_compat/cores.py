@@ -19,14 +19,7 @@ from orca.processor import wire
 from published import published_python
 from scripted_core import WAIT_S, ScriptedCore
 
-__all__ = ["emit", "environment", "free_port", "here", "published", "running", "wait_for_port"]
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+__all__ = ["emit", "environment", "here", "published", "running", "wait_for_port"]
 
 
 def published(version: str) -> Path:
