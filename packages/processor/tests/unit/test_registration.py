@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,22 @@ def test_the_registration_tells_everything() -> None:
     assert json.loads(metadata["orca-algorithm-options"]) == {
         "Mean_1.0.0": {"timeout_s": 2.5, "attempts_max": 3, "concurrency_max": 4, "cache": True}
     }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere two sockets cannot have one port")
+@pytest.mark.parametrize("transport", ["asyncio", "grpc"])
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "0.0.0.0:0"])
+def test_nobody_else_is_given_the_port_that_was_registered(bind: str, transport: Any) -> None:
+    with scripted_core() as core:
+        proc = Processor("ml", bind=bind, core=core.address, environ={}, transport=transport)
+        proc.algorithm("One", "1.0.0", TYPE)(lambda: 1.0)
+        proc.register()
+        port = int(core.registrations[0].connection_str.rpartition(":")[2])
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        with serving(proc) as running:
+            assert running.server.port == port
+            assert running.value("One_1.0.0") == 1.0
 
 
 def test_the_lines_of_the_page(caplog: pytest.LogCaptureFixture) -> None:
