@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from installer import run_installer
+
 __all__ = ["Environment", "wheels"]
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,9 +45,9 @@ def _wheel(folder: Path) -> Path:
 def _build(folder: Path, home: Path) -> None:
     uv = shutil.which("uv")
     if uv:
-        _run(uv, "build", "--quiet", "--wheel", "--out-dir", str(home), str(folder))
+        run_installer(uv, "build", "--quiet", "--wheel", "--out-dir", str(home), str(folder))
     else:
-        _run(
+        run_installer(
             sys.executable,
             "-m",
             "pip",
@@ -70,9 +72,9 @@ class Environment:
         self.uv = shutil.which("uv")
         self.python = folder / "bin" / "python"
         if self.uv:
-            _run(self.uv, "venv", "--quiet", "--python", sys.executable, str(folder))
+            run_installer(self.uv, "venv", "--quiet", "--python", sys.executable, str(folder))
         else:
-            _run(sys.executable, "-m", "venv", str(folder))
+            run_installer(sys.executable, "-m", "venv", str(folder))
 
     def install(self, *requirements: str | Path, options: tuple[str, ...] = ()) -> None:
         """Install by uv where it is there, else by pip."""
@@ -84,9 +86,9 @@ class Environment:
 
     def _pip(self, verb: str, *arguments: str) -> None:
         if self.uv:
-            _run(self.uv, "pip", verb, "--quiet", "--python", str(self.python), *arguments)
+            run_installer(self.uv, "pip", verb, "--quiet", "--python", str(self.python), *arguments)
         else:
-            _run(str(self.python), "-m", "pip", verb, "--quiet", *arguments)
+            run_installer(str(self.python), "-m", "pip", verb, "--quiet", *arguments)
 
     def run(self, *command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         """Run a program of the environment, by its name in ``bin``, and return how it ended."""
@@ -98,9 +100,3 @@ class Environment:
             timeout=COMMAND_TIMEOUT_S,
             check=False,
         )
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")

@@ -10,15 +10,15 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+
+from installer import run_installer
 
 __all__ = ["published_python"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "published"
-INSTALL_TIMEOUT_S = 600
 
 
 def published_python(*requirements: str, python: str = sys.executable) -> Path:
@@ -49,14 +49,8 @@ def _make(home: Path, python: str, requirements: tuple[str, ...]) -> None:
     uv = shutil.which("uv")
     interpreter = str(home / "bin" / "python")
     if uv:
-        _run(uv, "venv", "--quiet", "--python", python, str(home))
-        _run(uv, "pip", "install", "--quiet", "--python", interpreter, *requirements)
+        run_installer(uv, "venv", "--quiet", "--python", python, str(home))
+        run_installer(uv, "pip", "install", "--quiet", "--python", interpreter, *requirements)
     else:
-        _run(python, "-m", "venv", str(home))
-        _run(interpreter, "-m", "pip", "install", "--quiet", *requirements)
-
-
-def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False)
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+        run_installer(python, "-m", "venv", str(home))
+        run_installer(interpreter, "-m", "pip", "install", "--quiet", *requirements)

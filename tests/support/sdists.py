@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import re
-import subprocess
 import tarfile
 from pathlib import Path
 
+from installer import run_installer
 from published import published_python
 
 __all__ = ["readme", "sdist"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "sdists"
-DOWNLOAD_TIMEOUT_S = 300
 
 
 def sdist(name: str, version: str) -> Path:
@@ -47,15 +46,7 @@ def _fetch(name: str, version: str, home: Path) -> None:
     python = published_python("pip==25.0.1")
     home.mkdir(parents=True, exist_ok=True)
     command = [str(python), "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
-    done = subprocess.run(
-        [*command, f"{name}=={version}", "--dest", str(home)],
-        capture_output=True,
-        text=True,
-        timeout=DOWNLOAD_TIMEOUT_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"downloading {name} {version} failed:\n{done.stdout}{done.stderr}")
+    run_installer(*command, f"{name}=={version}", "--dest", str(home))
     stem = re.sub(r"[-.]+", "_", name)
     with tarfile.open(home / f"{stem}-{version}.tar.gz") as archive:
         archive.extractall(home, filter="data")
