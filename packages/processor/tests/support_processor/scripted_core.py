@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from connections import patient_options
 
 from orca.processor import wire, wire_query
 
@@ -51,7 +52,7 @@ class ScriptedCore:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout_s)
 
     async def _start(self) -> None:
-        self._server = grpc.aio.server(options=wire.channel_options(server=True))
+        self._server = grpc.aio.server(options=patient_options(server=True))
         handlers = {
             wire.OrcaCore.RegisterProcessor: self._wrap("RegisterProcessor", self._register),
             wire.OrcaCore.EmitWindow: self._wrap("EmitWindow", self._emit),

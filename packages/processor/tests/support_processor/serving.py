@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
+from connections import patient_options
 
 from orca.processor import convert, wire
 from orca.processor.model import Window
@@ -108,7 +109,7 @@ def serving(proc: Processor, *, register: bool = False, credentials: Any = None)
         if failures:
             raise failures[0]
         target = f"localhost:{servers[0].port}" if credentials else f"127.0.0.1:{servers[0].port}"
-        options = wire.channel_options()
+        options = patient_options()
         channel = (
             grpc.secure_channel(target, credentials, options=options)
             if credentials

@@ -18,8 +18,9 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
+from connections import patient_options
 
-from orca.processor import _grpc, _http2, wire
+from orca.processor import _grpc, _http2
 from orca.processor._grpc import Call, Handler, Listener, Status
 
 
@@ -120,7 +121,7 @@ def served() -> Any:
 
 @pytest.fixture
 def channel(served: Served) -> Any:
-    with grpc.insecure_channel(served.target, options=wire.channel_options()) as made:
+    with grpc.insecure_channel(served.target, options=patient_options()) as made:
         yield made
 
 
@@ -210,7 +211,7 @@ def test_streams_both_ways(channel: Any) -> None:
 
 @pytest.mark.anyio
 async def test_many_calls_at_once_on_one_connection(served: Served) -> None:
-    async with grpc.aio.insecure_channel(served.target, options=wire.channel_options()) as channel:
+    async with grpc.aio.insecure_channel(served.target, options=patient_options()) as channel:
         echo = channel.unary_unary("/T/Echo")
         replies = await asyncio.gather(*(echo(b"%d" % number, timeout=60) for number in range(500)))
     assert replies == [b"%d" % number for number in range(500)]
