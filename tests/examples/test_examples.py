@@ -18,7 +18,7 @@ from workspace_checks import ROOT
 EXAMPLES = sorted(path.parent for path in (ROOT / "examples").glob("*/main.py"))
 PROGRAMS = sorted(path for folder in EXAMPLES for path in folder.iterdir() if path.suffix in (".py", ".orca"))
 LINES_MAX = 80
-EXAMPLE_TIMEOUT_S = 120
+EXAMPLE_TIMEOUT_S = 300
 
 
 def test_there_are_examples() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 __all__ = ["clean_environment", "local_core", "orca"]
 
-COMMAND_TIMEOUT_S = 180
+COMMAND_TIMEOUT_S = 300
 
 
 def clean_environment() -> dict[str, str]:

@@ -21,7 +21,7 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 from expected_output import matches
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMAND_TIMEOUT_S = 180
+COMMAND_TIMEOUT_S = 300
 
 
 def run_console(example: Example) -> str | None:

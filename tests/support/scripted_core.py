@@ -18,7 +18,7 @@ from orca.processor import wire
 
 __all__ = ["ScriptedCore"]
 
-WAIT_S = 60.0
+WAIT_S = 90.0
 """The longest that a test waits for one event of another process."""
 
 
@@ -30,6 +30,7 @@ class ScriptedCore:
         windows: The windows that were emitted.
         results: The results of all executions, by full name.
         failures: Calls of processors that ended with an error.
+        runs: How many windows have been dispatched to the end, the end of each call included.
         execute: Whether an emitted window is dispatched.
     """
 
@@ -38,6 +39,7 @@ class ScriptedCore:
         self.windows: list[wire.Window] = []
         self.results: dict[str, wire.Result] = {}
         self.failures: list[str] = []
+        self.runs = 0
         self.execute = execute
         self.port = 0
         self._news = threading.Condition()
@@ -124,6 +126,10 @@ class ScriptedCore:
                     text = f"{_name(algorithm)}: {error.code().name} {error.details()}"
                     self._tell(lambda t=text: self.failures.append(t))
                     return
+        self._tell(self._run_ended)
+
+    def _run_ended(self) -> None:
+        self.runs += 1
 
 
 def _name(item: Any) -> str:

@@ -18,7 +18,6 @@ __all__ = ["readme", "sdist"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "sdists"
-DOWNLOAD_TIMEOUT_S = 300
 
 
 def sdist(name: str, version: str) -> Path:

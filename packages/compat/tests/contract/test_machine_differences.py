@@ -190,7 +190,7 @@ asyncio.run(main())
 text = "# machine m\\n## state a [initial]\\n- timeout: 20ms -> b\\n## state b\\n"
 async def main():
     machine = await play(text)
-    await asyncio.sleep(0.5)
+    await becomes(machine, "b", 0.5)
     print(machine.state)
     await machine.stop()
 asyncio.run(main())
@@ -200,12 +200,12 @@ asyncio.run(main())
     ),
     "timers of other states": (
         """
-text = "# machine m\\n## state o [initial]\\n## state p [parallel]\\n- on_done: z\\n### region r\\n#### state a [initial]\\n- timeout: 1s -> b\\n#### state b [final]\\n### region s\\n#### state c [initial]\\n#### state d\\n## state z\\n" + table("o GO p", "c GO d")
+text = "# machine m\\n## state o [initial]\\n## state p [parallel]\\n- on_done: z\\n### region r\\n#### state a [initial]\\n- timeout: 4s -> b\\n#### state b [final]\\n### region s\\n#### state c [initial]\\n#### state d\\n## state z\\n" + table("o GO p", "c GO d")
 async def main():
     machine = await play(text, "GO")
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(0.5)
     await machine.send("GO")
-    await asyncio.sleep(0.6)
+    await becomes(machine, "b", 3.8)  # after the timer is due, before one that was started anew
     print(machine.state.leaves()[0])
     await machine.stop()
 asyncio.run(main())
@@ -336,7 +336,7 @@ async def main():
     machine.register_machines({"Child": parse_orca_md(child)})
     machine.register_action("fail", fail)
     await machine.start()
-    await asyncio.sleep(1)
+    await becomes(machine, "c", 1)
     print(machine.state)
 asyncio.run(main())
 """,

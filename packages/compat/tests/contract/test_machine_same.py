@@ -242,7 +242,7 @@ async def main():
     machine.register_machines({"C": parse_orca_md(child)})
     await machine.start()
     print(machine.state, machine.snapshot()["children"]["a"]["context"])
-    await asyncio.sleep(3)
+    await becomes(machine, "b", 60)
     print(machine.state)
     await machine.stop()
 asyncio.run(main())

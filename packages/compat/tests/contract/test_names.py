@@ -59,7 +59,7 @@ def run(python: Path | str, *arguments: str, text: str = "", **variables: str) -
         capture_output=True,
         text=True,
         env={**clean_environment(python), **variables},
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -89,7 +89,9 @@ def test_sending_logs(tmp_path: Path) -> None:
 
 
 def test_outputs(tmp_path: Path) -> None:
-    _, server = run_blocks("0.2.0", [5], "my_function(1)\n", tmp_path)
+    # Without a final status the end of the program waits two seconds for what is on its way, then leaves it to the
+    # next one: a busy machine may need longer.
+    _, server = run_blocks("0.2.0", [5], "my_function(1)\nassert orchestra.flush(60)\n", tmp_path)
     assert server.run(RUN).outputs == {"result": 0}
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 from batch import run_batch
-from cores import emit, environment, free_port, here, published, running, wait_for_port
+from cores import emit, environment, here, published, running, wait_for_port
 from programs import Outcome, clean_environment
 
+from ports import free_port
 from scripted_core import ScriptedCore
 
 ROOT = Path(__file__).resolve().parents[4]

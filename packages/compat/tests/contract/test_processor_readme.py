@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cores import emit, free_port, running, wait_for_port
+from cores import emit, running, wait_for_port
 from programs import clean_environment, run_program
 
 import sdists
 import seeds
+from ports import free_port
 from scripted_core import ScriptedCore
 
 VERSIONS = ["0.2.0", "0.7.14", "0.13.0"]

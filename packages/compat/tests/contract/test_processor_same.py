@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cores import emit, environment, free_port, here, published, running, wait_for_port
+from cores import emit, environment, here, published, running, wait_for_port
 from google.protobuf.json_format import MessageToDict
 
+from ports import free_port
 from scripted_core import ScriptedCore
 
 START = "\nproc.Register()\nproc.Start()\n"
@@ -82,8 +83,10 @@ def run(python: Path, source: str, folder: Path, count: int) -> tuple[dict[str, 
             core.wait(lambda: core.registrations)
             wait_for_port(port, log)
             emit(core, metadata={"asset": 7})
-            core.wait(lambda: core.failures or len(core.results) == count)
-        assert not core.failures, log.read_text()
+            # To the end of the last call, not only to its result: afterwards the processor is ended.
+            core.wait(lambda: core.failures or core.runs)
+            assert not core.failures, log.read_text()
+        assert len(core.results) == count
         registration = MessageToDict(core.registrations[0], preserving_proto_field_name=True)
         results = {name: MessageToDict(one) for name, one in core.results.items()}
     assert registration.pop("connection_str") == f"127.0.0.1:{port}"

@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
-from cores import emit, environment, free_port, running, wait_for_port
+from cores import emit, environment, running, wait_for_port
 from programs import run_program
 
 import seeds
+from ports import free_port
 from scripted_core import ScriptedCore
 
 pytestmark = pytest.mark.skipif(seeds.MISSING, reason="the seed documents are not beside this checkout")

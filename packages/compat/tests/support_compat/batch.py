@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-BATCH_TIMEOUT_S = 240
+BATCH_TIMEOUT_S = 500
 
 
 def run_batch(

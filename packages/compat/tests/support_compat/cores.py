@@ -19,14 +19,7 @@ from orca.processor import wire
 from published import published_python
 from scripted_core import WAIT_S, ScriptedCore
 
-__all__ = ["emit", "environment", "free_port", "here", "published", "running", "wait_for_port"]
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+__all__ = ["emit", "environment", "here", "published", "running", "wait_for_port"]
 
 
 def published(version: str) -> Path:
@@ -63,7 +56,10 @@ def environment(address: str, port: int, *, first: bool = False, **more: str) ->
 def running(
     source: str, folder: Path, env: Mapping[str, str], *, python: Path = here, name: str = "processor.py"
 ) -> Iterator[Path]:
-    """A program that runs until the block ends; gives the file with what it printed and logged."""
+    """A program that runs until the block ends; gives the file with what it printed and logged.
+
+    One of ours is asked to end and does so. A published release is ended: nothing is promised of how it ends.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(source, "utf-8")
     log = folder / f"{name}.log"
@@ -74,7 +70,10 @@ def running(
         try:
             yield log
         finally:
-            process.send_signal(signal.SIGTERM)
+            if python == here:
+                process.send_signal(signal.SIGTERM)
+            else:
+                process.kill()
             try:
                 process.wait(WAIT_S)
             finally:

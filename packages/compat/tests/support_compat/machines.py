@@ -27,7 +27,7 @@ OrcaMachine(parse_orca_md(text))
 __all__ = ["HEAD", "published", "run_both"]
 
 HEAD = '''
-import asyncio, json, sys, warnings
+import asyncio, json, sys, time, warnings
 from orca_runtime_python import *
 from orca_runtime_python.parser import parse_orca_md
 warnings.simplefilter("ignore")
@@ -52,6 +52,12 @@ async def play(text, *events, context=None, actions=None, **options):
     for event in events:
         await machine.send(event)
     return machine
+
+async def becomes(machine, name, seconds):
+    """Wait until a state is there; the published release, in which some never come, gets so many seconds."""
+    end_s = time.monotonic() + (60 if hasattr(machine, "wait_for") else seconds)
+    while name not in machine.state.leaves() and time.monotonic() < end_s:
+        await asyncio.sleep(0.01)
 
 def failure(error):
     return type(error).__name__

@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["Outcome", "clean_environment", "run_program"]
 
-PROGRAM_TIMEOUT_S = 45
+PROGRAM_TIMEOUT_S = 300
 # Variables of the machine that would change what a program does.
 DROPPED = ("ORCA_", "ORCHESTRA_", "PROCESSOR_", "ORCASERVER", "PYTHONPATH")
 

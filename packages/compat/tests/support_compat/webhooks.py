@@ -27,7 +27,7 @@ orchestra = OrchestraSDK(api_key="your_api_key")
 def settle():
     # Events of a program that ends wait two seconds, and then for the next one: a busy machine may need longer.
     if hasattr(orchestra, "flush"):
-        orchestra.flush(30)
+        orchestra.flush(60)
 """
 TAIL = "\nsettle()\n"
 

@@ -259,6 +259,28 @@ class Hurried:
         return self.now
 
 
+def test_a_start_waits_for_a_slow_machine(tmp_path, monkeypatch):
+    class Slow:
+        """A core that listens after a minute."""
+
+        now = 0.0
+
+        def monotonic(self):
+            return self.now
+
+        def sleep(self, _seconds):
+            self.now += 1.0
+            if self.now == 60.0:
+                known = {"pid": started.pid, "address": "127.0.0.1:1"}
+                (tmp_path / "core.json").write_text(json.dumps(known))
+
+    monkeypatch.setattr(process, "time", Slow())
+    waiting = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE) as started:
+        known = process._wait_until_listening(started, CoreSettings(folder=tmp_path), None)
+    assert known["pid"] == started.pid
+
+
 def test_a_start_waits_for_an_upgrade_and_for_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setattr(process, "time", Hurried())
     monkeypatch.setattr(process, "START_TIMEOUT_S", 90.0)

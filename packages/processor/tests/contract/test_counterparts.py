@@ -36,7 +36,7 @@ def published_core(version: str, generation: str) -> Iterator[tuple[int, Any]]:
 
         yield read()["port"], read
         child.stdin.close()
-        child.wait(30)
+        child.wait(60)
 
 
 @pytest.mark.parametrize(("version", "generation"), [("0.2.0", "0.2"), ("0.6.0", "0.6"), ("0.13.0", "0.13")])

@@ -18,7 +18,12 @@ ROOT = Path(__file__).resolve().parents[4]
 SUPPORT = ROOT / "packages" / "processor" / "tests" / "support_processor"
 SOURCES = [ROOT / "packages" / name / "src" for name in ("common", "processor")]
 # Nothing of Ray leaves this machine, and nobody else uses it.
-RAY = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+RAY = {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # It would end workers when other programs have taken the machine's memory.
+    "RAY_memory_monitor_refresh_ms": "0",
+}
 
 
 def requirements() -> list[str]:

@@ -209,7 +209,7 @@ def test_workers_bound_algorithms_and_health_tells_the_truth() -> None:
                 active[0] += 1
                 most[0] = max(most)
                 most[0] = max(most[0], active[0])
-            release.wait(20)
+            release.wait(60)
             with lock:
                 active[0] -= 1
             return ValueResult(1.0)
@@ -249,13 +249,13 @@ def test_production_serves_and_speaks_tls(tmp_path: Path) -> None:
     with serving(proc, credentials=mutual) as running:
         assert running.value("Value_1.0.0") == 1.0
         with grpc.insecure_channel(f"127.0.0.1:{running.server.port}") as plain, pytest.raises(grpc.RpcError):
-            wire.call(plain, wire.OrcaProcessor.HealthCheck)(wire.HealthCheckRequest(), timeout=5)
+            wire.call(plain, wire.OrcaProcessor.HealthCheck)(wire.HealthCheckRequest(), timeout=60)
         nobody = grpc.ssl_channel_credentials(root)
         with (
             grpc.secure_channel(f"localhost:{running.server.port}", nobody) as stranger,
             pytest.raises(grpc.RpcError),
         ):
-            wire.call(stranger, wire.OrcaProcessor.HealthCheck)(wire.HealthCheckRequest(), timeout=5)
+            wire.call(stranger, wire.OrcaProcessor.HealthCheck)(wire.HealthCheckRequest(), timeout=60)
     assert proc.find_address().secure
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import grpc
 from serving import make_request
 
 from orca.processor import convert, wire
+from ports import free_port
 from scripted_core import scripted_core
 
 PROCESSOR = """
@@ -42,13 +42,6 @@ def emitWindow():
 emitWindow()
 """
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - orca\.processor - INFO - "
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def expect(lines: list[str], patterns: list[str]) -> None:
@@ -82,10 +75,10 @@ def test_the_page_runs_and_prints_what_it_says(tmp_path: Path) -> None:
             with grpc.insecure_channel(registration.connection_str) as channel:
                 execute = wire.call(channel, wire.OrcaProcessor.ExecuteDagPart)
                 request = make_request("MyAlgo_1.0.0", exec_id="ccb19b964d084da489841b4e6588cbd6")
-                answer = next(iter(execute(request, timeout=20))).algorithm_result
+                answer = next(iter(execute(request, timeout=60))).algorithm_result
             assert convert.result_value(answer.result) == {"result": 42}
             child.send_signal(signal.SIGTERM)
-            rest = child.communicate(timeout=20)[1].splitlines()
+            rest = child.communicate(timeout=60)[1].splitlines()
         assert child.returncode == 0
         version = re.escape(sys.version.replace("\n", ""))
         expect(
@@ -118,7 +111,7 @@ def test_the_page_runs_and_prints_what_it_says(tmp_path: Path) -> None:
             env=env,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=True,
         )
         emitted = convert.window_from_wire(core.windows[0])

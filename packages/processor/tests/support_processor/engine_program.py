@@ -81,8 +81,8 @@ def main() -> None:
         if sys.argv[1] == "dask":
             names.remove("Hang_1.0.0")  # its workers cannot be stopped inside of a call
         with serving(proc) as running:
-            found = running.execute(request=make_request(*names), timeout_s=120)
-            again = running.execute(request=make_request("Double_1.0.0", "Unlike_1.0.0"), timeout_s=120)
+            found = running.execute(request=make_request(*names), timeout_s=240)
+            again = running.execute(request=make_request("Double_1.0.0", "Unlike_1.0.0"), timeout_s=240)
         records = {
             f"{name}{suffix}": {"value": one.value, "error": dict(one.error)}
             for answers, suffix in ((found, ""), (again, " again"))

@@ -11,7 +11,7 @@ class Thing:
 
 
 def _say(port: int) -> None:
-    socket.create_connection(("127.0.0.1", port), timeout=10).close()
+    socket.create_connection(("127.0.0.1", port), timeout=60).close()
 
 
 def watched(thing: Thing, port: int) -> int:

@@ -62,10 +62,10 @@ class Core(service_pb2_grpc.OrcaCoreServicer):
     def call(self, registration):
         with grpc.insecure_channel(registration.connection_str) as channel:
             stub = service_pb2_grpc.OrcaProcessorStub(channel)
-            grpc.channel_ready_future(channel).result(30)
+            grpc.channel_ready_future(channel).result(60)
             health = stub.HealthCheck(pb.HealthCheckRequest(timestamp=1))
             found = {}
-            for message in stub.ExecuteDagPart(make_request(registration.supported_algorithms), timeout=30):
+            for message in stub.ExecuteDagPart(make_request(registration.supported_algorithms), timeout=60):
                 assert message.exec_id == "exec"
                 answer = message.algorithm_result
                 found[answer.algorithm.name] = json_format.MessageToDict(answer.result)

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from connections import patient_options
 
 from orca.processor import wire, wire_query
 
@@ -37,7 +38,7 @@ class ScriptedCore:
         self.port = port
         self._token = token
         self._credentials = credentials
-        self._registered = threading.Condition()
+        self._news = threading.Condition()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: Any = None
@@ -47,11 +48,11 @@ class ScriptedCore:
         self.run(self._start())
         return self
 
-    def run(self, coroutine: Any, timeout_s: float = 30) -> Any:
+    def run(self, coroutine: Any, timeout_s: float = 60) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(timeout_s)
 
     async def _start(self) -> None:
-        self._server = grpc.aio.server(options=wire.channel_options(server=True))
+        self._server = grpc.aio.server(options=patient_options(server=True))
         handlers = {
             wire.OrcaCore.RegisterProcessor: self._wrap("RegisterProcessor", self._register),
             wire.OrcaCore.EmitWindow: self._wrap("EmitWindow", self._emit),
@@ -74,7 +75,7 @@ class ScriptedCore:
             return
         self.run(self._server.stop(0))
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     @property
@@ -116,13 +117,15 @@ class ScriptedCore:
             await context.send_initial_metadata(((wire.FEATURES_KEY, "chains"),))
 
     async def _register(self, request: Any, context: Any) -> Any:
-        with self._registered:
+        with self._news:
             self.registrations.append(request)
-            self._registered.notify_all()
+            self._news.notify_all()
         return wire.Status(received=True, message="Successfully registered processor")
 
     async def _emit(self, request: Any, context: Any) -> Any:
-        self.windows.append(request)
+        with self._news:
+            self.windows.append(request)
+            self._news.notify_all()
         if self.ours:
             context.set_trailing_metadata(
                 ((wire.WINDOW_ID_KEY, str(len(self.windows))), (wire.DUPLICATE_KEY, "0"))
@@ -132,10 +135,16 @@ class ScriptedCore:
     async def _expose(self, request: Any, context: Any) -> Any:
         return wire.InternalState(processors=self.registrations)
 
-    def wait_registered(self, count: int = 1, timeout_s: float = 30) -> Any:
-        with self._registered:
-            assert self._registered.wait_for(lambda: len(self.registrations) >= count, timeout_s)
+    def wait_registered(self, count: int = 1, timeout_s: float = 60) -> Any:
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.registrations) >= count, timeout_s)
             return self.registrations[-1]
+
+    def wait_windows(self, count: int, timeout_s: float = 60) -> list[Any]:
+        """The windows, once there are ``count`` of them."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.windows) >= count, timeout_s)
+            return self.windows[:count]
 
 
 @contextmanager

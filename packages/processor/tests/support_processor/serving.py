@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
+from connections import patient_options
 
 from orca.processor import convert, wire
 from orca.processor.model import Window
@@ -29,7 +30,7 @@ class Serving:
         self.proc, self.server, self.channel = proc, server, channel
 
     def execute(
-        self, *names: str, request: Any = None, timeout_s: float = 30, metadata: Any = ()
+        self, *names: str, request: Any = None, timeout_s: float = 60, metadata: Any = ()
     ) -> dict[str, Any]:
         """The results of one call by full name."""
         request = request if request is not None else make_request(*names)
@@ -56,7 +57,7 @@ class Serving:
         assert not record.ok
         return record.error
 
-    def health(self, timeout_s: float = 5) -> Any:
+    def health(self, timeout_s: float = 30) -> Any:
         return wire.call(self.channel, wire.OrcaProcessor.HealthCheck)(
             wire.HealthCheckRequest(timestamp=1), timeout=timeout_s
         )
@@ -104,11 +105,11 @@ def serving(proc: Processor, *, register: bool = False, credentials: Any = None)
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(60)
         if failures:
             raise failures[0]
         target = f"localhost:{servers[0].port}" if credentials else f"127.0.0.1:{servers[0].port}"
-        options = wire.channel_options()
+        options = patient_options()
         channel = (
             grpc.secure_channel(target, credentials, options=options)
             if credentials
@@ -118,7 +119,7 @@ def serving(proc: Processor, *, register: bool = False, credentials: Any = None)
             yield Serving(proc, servers[0], channel)
     finally:
         proc.stop()
-        thread.join(30)
+        thread.join(60)
     assert not thread.is_alive()
     if failures:
         raise failures[0]

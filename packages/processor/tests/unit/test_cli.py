@@ -212,7 +212,7 @@ def test_durations_and_times() -> None:
     ]
     assert cli.parse_time("1747582274") == 1747582274
     assert cli.parse_time("2026-01-01T00:00:00+00:00") == 1767225600
-    assert abs(cli.parse_time("now") - time.time()) < 5
+    assert abs(cli.parse_time("now") - time.time()) < 60
     with pytest.raises(UsageError):
         cli.parse_duration("")
 

@@ -6,7 +6,6 @@ import inspect
 import json
 import logging
 import re
-import socket
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,6 +25,7 @@ from orca.processor import convert, errors, wire, wire_query
 from orca.processor.client import AsyncOrcaClient, EmitWindow, OrcaClient
 from orca.processor.model import Window
 from orca.processor.records import Emitted, Schedule
+from ports import free_port
 from scripted_core import ScriptedCore, scripted_core
 
 WINDOW = Window(1_747_582_274, 1_747_582_304, "Every30Second", "1.0.0", "Example", {"asset_id": 1})
@@ -98,13 +98,6 @@ def test_both_clients_have_the_same_methods() -> None:
         "annotate",
     }
     assert later <= shape(AsyncOrcaClient).keys()
-
-
-def closed_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def test_emit_sends_what_was_given_and_reads_the_id(core: ScriptedCore) -> None:
@@ -199,7 +192,7 @@ def test_emitwindow_keeps_a_bounded_number_of_channels(
 
 def test_no_core_is_an_actionable_error() -> None:
     clock = FakeClock()
-    port = closed_port()
+    port = free_port()
     with (
         OrcaClient(f"127.0.0.1:{port}", clock=clock) as client,
         pytest.raises(errors.CoreUnreachable) as caught,
@@ -214,7 +207,7 @@ def test_no_core_is_an_actionable_error() -> None:
 
 
 def test_a_core_that_comes_back_gets_the_window() -> None:
-    late = ScriptedCore(port=closed_port())
+    late = ScriptedCore(port=free_port())
 
     class Clock(SystemClock):
         def sleep(self, delay_s: float) -> None:

@@ -34,18 +34,18 @@ def test_an_idle_feeder_keeps_neither_arguments_nor_result(
     given, got = threading.Event(), threading.Event()
     thing = Thing()
     future = executor.submit(result, thing)
-    value = future.result(30)
+    value = future.result(60)
     assert value is not thing
     seen = [weakref.ref(thing, lambda _: given.set()), weakref.ref(value, lambda _: got.set())]
     del thing
-    assert given.wait(10), gc.get_referrers(seen[0]())
+    assert given.wait(60), gc.get_referrers(seen[0]())
     del future, value
-    assert got.wait(10), gc.get_referrers(seen[1]())
+    assert got.wait(60), gc.get_referrers(seen[1]())
 
 
 def test_an_idle_process_keeps_neither_arguments_nor_result(executor: ProcessExecutor) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        server.settimeout(10)
+        server.settimeout(60)
         port = server.getsockname()[1]
-        assert executor.submit(watched, Thing(), port).result(30) == port
+        assert executor.submit(watched, Thing(), port).result(60) == port
         server.accept()[0].close()

@@ -69,7 +69,7 @@ def run(
             await other
 
     try:
-        loop.run_until_complete(asyncio.wait_for(main(), 30))
+        loop.run_until_complete(asyncio.wait_for(main(), 120))
     finally:
         engine.close()
         loop.close()
@@ -80,7 +80,7 @@ def quiet(began: threading.Event, release: threading.Event) -> Callable[[Loop], 
     """Once bodies run, there must be no looks; then they may end."""
 
     async def meanwhile(loop: Loop) -> None:
-        assert await asyncio.to_thread(began.wait, 30)
+        assert await asyncio.to_thread(began.wait, 60)
         try:
             await loop.until_none()
         finally:
@@ -96,7 +96,7 @@ def test_a_call_that_only_waits_plans_no_more_looks() -> None:
     @proc.algorithm("Waits", "1.0.0", TYPE, "1.0.0")
     def waits() -> float:
         began.set()
-        release.wait(30)
+        release.wait(60)
         return 1.0
 
     assert run(proc, "Waits", meanwhile=quiet(began, release))["Waits"].ok
@@ -111,7 +111,7 @@ def test_a_call_whose_threads_are_all_taken_plans_no_more_looks() -> None:
         @proc.algorithm(name, "1.0.0", TYPE, "1.0.0")
         def waits() -> float:
             began.set()
-            release.wait(30)
+            release.wait(60)
             return 1.0
 
     found = run(proc, "One", "Two", "Three", meanwhile=quiet(began, release))
@@ -126,7 +126,7 @@ def test_slow_algorithms_run_on_all_threads() -> None:
 
         @proc.algorithm(f"Slow{number}", "1.0.0", TYPE, "1.0.0")
         def slow() -> float:
-            together.wait(20)
+            together.wait(60)
             return 1.0
 
     found = run(proc, *[f"Slow{number}" for number in range(24)])
@@ -141,14 +141,14 @@ def test_what_a_thread_queues_late_gets_more_threads() -> None:
     @proc.algorithm("First", "1.0.0", TYPE, "1.0.0")
     def first() -> float:
         began.set()
-        release.wait(30)
+        release.wait(60)
         return 1.0
 
     for number in range(8):
 
         @proc.algorithm(f"Slow{number}", "1.0.0", TYPE, "1.0.0")
         def slow(value: Annotated[float, Dep(first)]) -> float:
-            together.wait(20)
+            together.wait(60)
             return value
 
     names = [f"Slow{number}" for number in range(8)]
@@ -164,14 +164,14 @@ def test_the_place_of_a_thread_that_hangs_goes_to_the_next() -> None:
 
     @proc.algorithm("Hangs", "1.0.0", TYPE, "1.0.0", timeout_s=0.3)
     def hangs() -> float:
-        release.wait(30)
+        release.wait(60)
         return 1.0
 
     for number in range(3):
 
         @proc.algorithm(f"Slow{number}", "1.0.0", TYPE, "1.0.0")
         def slow() -> float:
-            together.wait(20)
+            together.wait(60)
             return 1.0
 
     try:

@@ -20,8 +20,8 @@ TYPE = WindowType("Every30Second", "1.0.0", "half")
 WINDOW = Window(1, 2, "Every30Second", "1.0.0")
 
 
-def processor() -> Processor:
-    proc = Processor("ml", bind="127.0.0.1:0", environ={})
+def processor(name: str = "ml") -> Processor:
+    proc = Processor(name, bind="127.0.0.1:0", environ={})
 
     @proc.algorithm("One", "1.0.0", TYPE)
     def one() -> float:
@@ -73,15 +73,16 @@ def test_spans_go_from_the_window_to_the_algorithm() -> None:
 def test_metrics_are_there_when_the_program_collects_them() -> None:
     import prometheus_client
 
-    with serving(processor()) as running:
+    # The registry is the whole process's: other tests count under other names.
+    with serving(processor("counted")) as running:
         running.execute("One_1.0.0", "Bad_1.0.0")
-    labels = {"processor": "ml", "algorithm": "One_1.0.0"}
+    labels = {"processor": "counted", "algorithm": "One_1.0.0"}
     registry = prometheus_client.REGISTRY
     assert registry.get_sample_value("orca_executions_total", {**labels, "outcome": "ok"}) == 1
     assert registry.get_sample_value("orca_execution_seconds_count", labels) == 1
-    bad = {"processor": "ml", "algorithm": "Bad_1.0.0", "outcome": "raised"}
+    bad = {"processor": "counted", "algorithm": "Bad_1.0.0", "outcome": "raised"}
     assert registry.get_sample_value("orca_executions_total", bad) == 1
-    assert observer("ml") is not None
+    assert observer("counted") is not None
 
 
 def test_who_has_an_answer_finds_its_execution_counted() -> None:

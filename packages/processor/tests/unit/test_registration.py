@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from orca.processor.discovery import find_core
 from orca.processor.errors import CoreError, CoreUnreachable, MissingEnvVar
 from orca.processor.registration import register_once
 from orca.processor.specs import ProcessorSpec
+from ports import free_port
 from scripted_core import ScriptedCore, scripted_core
 
 TYPE = WindowType(
@@ -78,6 +81,22 @@ def test_the_registration_tells_everything() -> None:
     }
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere two sockets cannot have one port")
+@pytest.mark.parametrize("transport", ["asyncio", "grpc"])
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "0.0.0.0:0"])
+def test_nobody_else_is_given_the_port_that_was_registered(bind: str, transport: Any) -> None:
+    with scripted_core() as core:
+        proc = Processor("ml", bind=bind, core=core.address, environ={}, transport=transport)
+        proc.algorithm("One", "1.0.0", TYPE)(lambda: 1.0)
+        proc.register()
+        port = int(core.registrations[0].connection_str.rpartition(":")[2])
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port))
+        with serving(proc) as running:
+            assert running.server.port == port
+            assert running.value("One_1.0.0") == 1.0
+
+
 def test_the_lines_of_the_page(caplog: pytest.LogCaptureFixture) -> None:
     with scripted_core() as core, caplog.at_level(logging.INFO, logger="orca.processor"):
         proc = Processor("ml", bind="127.0.0.1:0", core=core.address, environ={})
@@ -103,7 +122,7 @@ def test_a_refusal_is_an_error_and_never_an_exit() -> None:
         with pytest.raises(CoreError, match=r"supported_algorithms\[0\]\.name"):
             processor(core).register()
         with pytest.raises(CoreError, match="supported"):
-            asyncio.run(asyncio.wait_for(processor(core).serve(), 20))
+            asyncio.run(asyncio.wait_for(processor(core).serve(), 60))
 
 
 def test_without_a_core_there_is_a_clear_error(tmp_path: Path) -> None:
@@ -123,9 +142,7 @@ def test_registering_waits_for_the_core_and_says_so(caplog: pytest.LogCaptureFix
 
 
 def test_a_processor_that_starts_before_its_core_registers_when_it_comes() -> None:
-    with scripted_core() as first:
-        port = first.port
-    late = ScriptedCore(port=port)
+    late = ScriptedCore(port=free_port())
     proc = processor(late)
     with serving(proc, register=True):
         late.start()
@@ -135,13 +152,12 @@ def test_a_processor_that_starts_before_its_core_registers_when_it_comes() -> No
 
 
 def test_a_processor_registers_again_after_its_core_restarts() -> None:
-    with scripted_core() as first:
+    with scripted_core(port=free_port()) as first:
         proc = processor(first)
         with serving(proc, register=True):
             first.wait_registered()
-            port = first.port
             first.stop()
-            second = ScriptedCore(port=port).start()
+            second = ScriptedCore(port=first.port).start()
             try:
                 assert second.wait_registered().name == "ml"
             finally:
@@ -156,7 +172,7 @@ async def test_a_core_that_forgot_is_told_again() -> None:
         spec = ProcessorSpec("ml", "3", "127.0.0.1:1")
         registrar = Registrar(spec, find_core(core.address, environ={}), heartbeat_s=0.02)
         running = asyncio.create_task(registrar.run())
-        await asyncio.wait_for(registrar.registered.wait(), 20)
+        await asyncio.wait_for(registrar.registered.wait(), 60)
         beats = threading.Event()
 
         def expose(request: Any, context: Any) -> Any:
@@ -166,7 +182,7 @@ async def test_a_core_that_forgot_is_told_again() -> None:
             return wire.InternalState(processors=[wire.ProcessorRegistration(name="ml")] if known else [])
 
         core.answers["Expose"] = expose
-        assert await asyncio.to_thread(beats.wait, 20)
+        assert await asyncio.to_thread(beats.wait, 60)
         running.cancel()
         assert len(core.registrations) >= 2
         assert core.calls[0] == "RegisterProcessor"
@@ -187,7 +203,7 @@ async def test_a_core_that_cannot_tell_is_not_asked_again() -> None:
             ProcessorSpec("ml", "3", "a:1"), find_core(core.address, environ={}), clock=clock
         )
         running = asyncio.create_task(registrar.run())
-        await asyncio.wait_for(registrar.registered.wait(), 20)
+        await asyncio.wait_for(registrar.registered.wait(), 60)
         while len(clock.sleeps) < 5:  # noqa: ASYNC110 - the clock has no event
             await asyncio.sleep(0.005)
         running.cancel()

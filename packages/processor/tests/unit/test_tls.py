@@ -181,7 +181,7 @@ def test_a_processor_with_mutual_tls_asks_for_a_certificate(papers: Papers, tmp_
             ),
         ):
             with refused, pytest.raises(grpc.RpcError) as caught:
-                wire.call(refused, wire.OrcaProcessor.HealthCheck)(wire.HealthCheckRequest(), timeout=10)
+                wire.call(refused, wire.OrcaProcessor.HealthCheck)(wire.HealthCheckRequest(), timeout=60)
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 

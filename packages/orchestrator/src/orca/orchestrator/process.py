@@ -32,7 +32,8 @@ logger = logging.getLogger(__name__)
 
 LOG_BYTES = 5_000_000
 LOG_FILES = 3
-START_TIMEOUT_S = 60.0
+# For a machine that is busy, or whose disk takes seconds for a sync; a core that ends is noticed at once.
+START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 30.0
 LOOK_S = 0.02
 LOCK_TRIES = 5

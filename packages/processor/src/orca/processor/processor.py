@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from importlib import import_module
@@ -298,13 +299,17 @@ class Processor:
             MissingEnvVar: No core is known.
             CoreError: The core refused.
         """
+        from dataclasses import replace  # noqa: PLC0415
+
         from orca.processor.registration import register_once  # noqa: PLC0415
 
         self._show_lines()
         self.check()
         address = self.find_address()
         if not address.advertise_port and address.bind.endswith(":0"):
-            address = self._address = _with_free_port(address)
+            holder, port = _held_port(address)
+            weakref.finalize(self, holder.close)
+            address = self._address = replace(address, bind=_bound(address.bind, port))
         register_once(self.spec(address.advertise(_port(address.bind))), self.find_core(), clock=self._clock)
         self._registered = True
 
@@ -474,16 +479,25 @@ def _bound(bind: str, port: int) -> str:
     return f"{bind.rpartition(':')[0]}:{port}"
 
 
-def _with_free_port(address: ProcessorAddress) -> ProcessorAddress:
-    """Registering comes before serving here, so the port must be known before it is bound."""
-    from dataclasses import replace  # noqa: PLC0415
+def _held_port(address: ProcessorAddress) -> tuple[socket.socket, int]:
+    """A free port, and what keeps it: registering comes before serving here, so it must be known before it is bound.
 
+    A socket that is bound and never listens lets a server be bound beside it, and nobody else is given its port. Only
+    Linux lets two sockets be bound to one port before either listens.
+    """
     host = address.bind.rpartition(":")[0].strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as taken:
-        taken.bind((host, 0))
-        port: int = taken.getsockname()[1]
-    return replace(address, bind=_bound(address.bind, port))
+    holder = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if sys.platform == "linux":
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        holder.bind((host, 0))
+        port: int = holder.getsockname()[1]
+    except OSError:
+        holder.close()
+        raise
+    if sys.platform != "linux":
+        holder.close()
+    return holder, port
 
 
 class _signals:  # noqa: N801 - used as a function

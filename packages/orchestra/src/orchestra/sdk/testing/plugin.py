@@ -46,6 +46,6 @@ def orchestra_sdk(orchestra_task_run: str) -> Iterator[OrchestraSDK]:
     """An SDK that reports to `orchestra_webhook`; its waits are short."""
     from orchestra.sdk import Budgets, OrchestraSDK  # noqa: PLC0415
 
-    sdk = OrchestraSDK(task_run_id=orchestra_task_run, budgets=Budgets(terminal_s=10.0, exit_s=0.5))
+    sdk = OrchestraSDK(task_run_id=orchestra_task_run, budgets=Budgets(terminal_s=30.0, exit_s=0.5))
     yield sdk
     sdk.close()
