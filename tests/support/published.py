@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ __all__ = ["published_python"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "published"
+INSTALL_TIMEOUT_S = 600
 
 
 def published_python(*requirements: str, python: str = sys.executable) -> Path:

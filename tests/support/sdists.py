@@ -18,6 +18,7 @@ __all__ = ["readme", "sdist"]
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "sdists"
+DOWNLOAD_TIMEOUT_S = 300
 
 
 def sdist(name: str, version: str) -> Path:
