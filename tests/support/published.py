@@ -12,6 +12,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 __all__ = ["published_python"]
@@ -19,6 +20,7 @@ __all__ = ["published_python"]
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "published"
 INSTALL_TIMEOUT_S = 600
+INSTALLS_MAX = 3
 
 
 def published_python(*requirements: str, python: str = sys.executable) -> Path:
@@ -39,9 +41,17 @@ def published_python(*requirements: str, python: str = sys.executable) -> Path:
         # Two test processes may ask for the same environment at once.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / "ready").exists():
-            _make(home, python, requirements)
+            _make_in_the_end(home, python, requirements)
             (home / "ready").write_text("\n".join(requirements))
     return interpreter
+
+
+def _make_in_the_end(home: Path, python: str, requirements: tuple[str, ...]) -> None:
+    """Begin anew where an index has answered late or not at all, which says nothing about the package."""
+    for _ in range(INSTALLS_MAX - 1):
+        with suppress(RuntimeError, subprocess.TimeoutExpired):
+            return _make(home, python, requirements)
+    return _make(home, python, requirements)
 
 
 def _make(home: Path, python: str, requirements: tuple[str, ...]) -> None:
