@@ -14,7 +14,7 @@ from orchestra.sdk import Budgets, OrchestraSDK
 
 def main() -> None:
     folder, run, first, count, name = sys.argv[1:]
-    budgets = Budgets(terminal_s=20.0, exit_s=20.0)
+    budgets = Budgets(terminal_s=60.0, exit_s=60.0)
     sdk = OrchestraSDK(task_run_id=run, spool=Path(folder), budgets=budgets)
     number = int(first)
     last = number + int(count) if int(count) else sys.maxsize
@@ -23,7 +23,7 @@ def main() -> None:
         # Written after the call returned, outside of the system under test, in one write that survives kill -9.
         os.write(1, f"{number} {int(accepted)}\n".encode())
         number += 1
-    sdk.flush(20.0)
+    sdk.flush(60.0)
 
 
 if __name__ == "__main__":

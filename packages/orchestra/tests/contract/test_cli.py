@@ -29,7 +29,7 @@ def orchestra(environment, tmp_path):
     def run(*arguments, **env):
         return subprocess.run(
             [*COMMAND, *arguments], env={**environment, **env}, cwd=tmp_path, capture_output=True, text=True,
-            timeout=60, check=False,
+            timeout=120, check=False,
         )  # fmt: skip
 
     return run
@@ -64,7 +64,7 @@ def test_somebody_who_waits_hears_that_the_receiver_does_not_answer(
     # Of the 60 seconds, a busy machine may have spent some between two lines.
     left = re.search(r"the receiver does not take it yet; (\d+) s left \.\.\.", said)
     assert left is not None, said
-    assert 50 <= int(left[1]) <= 60
+    assert 20 <= int(left[1]) <= 60
     assert said.rstrip().endswith("; reported")
 
 
@@ -121,14 +121,17 @@ def test_the_program_runs_when_nothing_is_configured_or_reachable(orchestra, ser
     assert (done.returncode, done.stdout) == (5, "ran\n")
     assert "nothing is reported" in done.stderr
     server.stop()
-    done = orchestra("run", "--", "sh", "-c", "echo ran", ORCHESTRA_TERMINAL_BUDGET_S="0.2")
+    # It goes on until the first attempt has failed and that was noted.
+    look = f"{' '.join(COMMAND)} outbox 2> errors | grep -q 'cannot connect'"
+    script = f"until {look}; do :; done; echo ran"
+    done = orchestra("run", "--", "sh", "-c", script, ORCHESTRA_TERMINAL_BUDGET_S="0.2")
     assert (done.returncode, done.stdout) == (0, "ran\n")
     assert "NOT delivered yet (orchestra outbox flush)" in done.stderr
     shown = orchestra("outbox")
     assert f"{run_id}  UPDATE_STATUS SUCCEEDED" in shown.stdout
     assert "cannot connect" in shown.stdout
     server.start()
-    flushed = orchestra("outbox", "flush", "--wait", "20s")
+    flushed = orchestra("outbox", "flush", "--wait", "60s")
     assert (flushed.returncode, flushed.stdout) == (0, "3 settled\n")
     assert server.run(run_id).statuses == ["RUNNING", "SUCCEEDED"]
     assert server.run(run_id).logs == {"output.log": "ran\n"}
@@ -149,7 +152,7 @@ def test_signals_reach_the_program(environment, server, run_id, tmp_path, signum
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     os.kill(process.pid, signum)
-    assert process.wait(30) == 9
+    assert process.wait(60) == 9
     process.stdout.close()
     assert server.run(run_id).statuses == ["RUNNING", "FAILED"]
 
@@ -162,7 +165,7 @@ def test_ctrl_c_ends_as_cancelled_and_the_signal_is_kept(environment, server, ru
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(30) == -signal.SIGINT
+    assert process.wait(60) == -signal.SIGINT
     process.stdout.close()
     assert server.run(run_id).status == "CANCELLED"
 
@@ -296,7 +299,7 @@ def listening(environment, tmp_path):
     url = process.stderr.readline().split()[2]
     yield url, process
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
 
 
 def test_listening_in_place_of_the_platform(listening, orchestra):
@@ -377,7 +380,7 @@ def test_refused_requests_late_events_and_sensors_show_on_the_page(tmp_path):
         sdk.set_output("late", 1)
         sdk.update_task(message="a message")
         sdk.send_sensor_event("file", {"a": 1})
-        assert sdk.flush(10)
+        assert sdk.flush(60)
         sdk.close()
         request = urllib.request.Request(listener.server.url, data=b"{}", method="POST")
         with pytest.raises(urllib.error.HTTPError):

@@ -40,10 +40,18 @@ def test_the_import_is_light():
         "import dataclasses, inspect, logging, threading, enum, contextvars",
         "from orchestra.sdk import OrchestraSDK",
     )
-    # In turns: a machine that is busy for a while is busy for all of them.
-    bare, stdlib, ours = map(min, zip(*([cpu_s(code) for code in codes] for _ in range(7)), strict=True))
-    # 40 ms on an idle machine; as a ratio it also holds on a busy one.
-    assert ours - bare < max(0.040, 2.5 * (stdlib - bare))
+    # In turns: a machine that is busy for a while is busy for all of them. What else it does only ever adds time, so
+    # the least of each is what counts, and one that is busy for longer gets more turns.
+    least = [float("inf")] * len(codes)
+    for turn in range(40):
+        least = [min(known_s, cpu_s(code)) for known_s, code in zip(least, codes, strict=True)]
+        bare, stdlib, ours = least
+        # 40 ms on an idle machine; as a ratio it also holds on a busy one.
+        if turn >= 4 and ours - bare < max(0.040, 2.5 * (stdlib - bare)):
+            return
+    pytest.fail(
+        f"{ours - bare:.3f} s, where what it takes from the standard library costs {stdlib - bare:.3f} s"
+    )
 
 
 def test_public_names_are_there():

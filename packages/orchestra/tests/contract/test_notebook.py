@@ -75,7 +75,7 @@ def notebook(environment, tmp_path):
     cell.tell = tell
     yield cell
     process.stdin.close()
-    process.wait(30)
+    process.wait(60)
     process.stdout.close()
     process.stderr.close()
 

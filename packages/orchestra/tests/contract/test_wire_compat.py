@@ -74,7 +74,7 @@ def test_equal_bodies(name, environment, server, run_id, tmp_path):
         program = tmp_path / "program.py"
         program.write_text(head + make + body)
         done = subprocess.run(
-            [str(python), str(program)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60,
+            [str(python), str(program)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120,
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

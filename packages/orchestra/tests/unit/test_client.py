@@ -67,7 +67,7 @@ def test_manual_updates_without_a_run(sdk, server, run_id):
 def test_sensor_events_need_no_task_run(server, tmp_path, caplog):
     sdk = OrchestraSDK(KEY, webhook_url=server.url, spool=tmp_path / "spool")
     assert sdk.send_sensor_event("file.arrived", {"path": "x"})
-    assert sdk.flush(10)
+    assert sdk.flush(60)
     assert server.events == [
         {"event_type": "SENSOR_EVENT", "metadata": {}, "sensor_event_type": "file.arrived",
          "sensor_event": {"path": "x"}}
@@ -158,7 +158,7 @@ def test_settable_attributes(make_sdk, server):
 
 def _child(sdk, run_id, pipe):
     sdk.update_task(message="from the child")
-    pipe.send(sdk.flush(10))
+    pipe.send(sdk.flush(60))
     pipe.close()
 
 
@@ -345,12 +345,21 @@ def test_ctrl_c_while_the_end_is_waited_for_loses_nothing(run_program, server, r
     server.stop()
     done = run_program(
         """
-        import os, signal, threading
+        import os, signal
         from orchestra.sdk import Budgets, OrchestraSDK
-        sdk = OrchestraSDK(budgets=Budgets(terminal_s=30, exit_s=0.1))
+        from orchestra.sdk._courier import Courier
+        sdk = OrchestraSDK(budgets=Budgets(terminal_s=60, exit_s=0.1))
+        append = Courier.append
+        def append_and_interrupt(courier, event, *arguments, **options):
+            ticket = append(courier, event, *arguments, **options)
+            if ticket.terminal:
+                # From here on the receiver, which is down, is all that is waited for.
+                ticket.stored.add_done_callback(lambda _: os.kill(os.getpid(), signal.SIGINT))
+            return ticket
+        Courier.append = append_and_interrupt
         @sdk.run
         def job():
-            threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            pass
         job()
         """
     )

@@ -88,7 +88,7 @@ def test_a_signal_is_forwarded_from_this_process(configured, server, run_id, tmp
     thread.start()
     script = f"trap 'exit 6' USR1; echo > {fifo}; while :; do sleep 0.05; done"
     assert cli.main(["run", "--", "sh", "-c", script]) == 6
-    thread.join(5)
+    thread.join(60)
     assert server.run(run_id).messages[-1] == "sh failed. Error: exit code 6"
 
 
@@ -105,7 +105,7 @@ def test_the_outbox_is_shown_flushed_and_retried(configured, spool, server, caps
     assert "251 undelivered" in shown
     assert "... and 51 more" in shown
     assert "not tried yet" in shown
-    assert cli.main(["outbox", "flush", "--wait", "30s"]) == 1
+    assert cli.main(["outbox", "flush", "--wait", "120s"]) == 1
     assert "250 settled, 1 wait for another API key" in capsys.readouterr().out
     assert server.run(run).messages == [str(n) for n in range(250)]
     spool.bury(spool.rows()[0], "HTTP 404", now_s=5.0)
@@ -165,7 +165,7 @@ def test_the_watcher_goes_when_it_is_told_and_reports_when_the_job_is_gone():
         else:
             os.close(write)  # also when a child of the job had kept the pipe open, the pidfd tells
             job.kill()
-        thread.join(10)
+        thread.join(60)
         assert result == [expected]
         job.kill()
         job.wait()
@@ -212,7 +212,7 @@ def test_the_watcher_delivers_what_is_left_and_the_end(spool, server, run_id, tm
         event = status_event(UUID(run_id), TaskRunStatus.RUNNING, "job started.")
         spool.append([(event, server.url, key_fingerprint(KEY))], now_s=1.0, opened=[opened])
     _supervisor._report(
-        {"run": run_id, "url": server.url, "api_key": KEY, "name": "job", "folder": folder, "deliver_s": 10.0}
+        {"run": run_id, "url": server.url, "api_key": KEY, "name": "job", "folder": folder, "deliver_s": 60.0}
     )
     view = server.run(run_id)
     assert view.status == "FAILED"

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this
 def run(source: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(source)],
-        env={**os.environ, **env}, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def test_a_fork_waits_for_an_import_and_the_child_can_import_too(tmp_path):
         threading.Timer(0.3, builtins.go_on.set).start()
         pid = os.fork()
         if not pid:
-            signal.alarm(10)
+            signal.alarm(60)
             import slow_module
             with import_gate:
                 os._exit(slow_module.VALUE)

@@ -280,9 +280,9 @@ def test_no_answer_is_so_slow_that_it_outlasts_the_deadline(kind, part, monkeypa
     started = time.monotonic()
     with pytest.raises(UnreachableError, match="did not answer"):
         ask() if kind is PlatformClient else asyncio.run(ask_later())
-    assert time.monotonic() - started < 10.0
+    assert time.monotonic() - started < 60.0
     stop.set()
-    thread.join(10)
+    thread.join(60)
     listener.close()
 
 
@@ -356,14 +356,14 @@ def test_a_cancelled_run_is_noticed_after_bad_answers(api, state):
     api.answer(200, {"results": [{"id": "t1", "status": "RUNNING"}]})
     api.answer(200, {"results": [{"id": "t1", "status": state}]})
     made, requested = watch(api)
-    assert requested.wait(10)
-    made._thread.join(5)
+    assert requested.wait(60)
+    made._thread.join(60)
 
 
 def test_after_a_refusal_nobody_asks_again(api, caplog):
     api.answer(403, {"detail": "plan"})
     made, requested = watch(api)
-    made._thread.join(10)
+    made._thread.join(60)
     assert not made._thread.is_alive()
     assert not requested.is_set()
     assert "cancellation cannot be asked for" in caplog.text
@@ -373,9 +373,9 @@ def test_a_stopped_watch_ends(api):
     api.always = (200, b"[]", ())
     made, _ = watch(api)
     with api.came:
-        assert api.came.wait_for(lambda: api.asked, 10)
+        assert api.came.wait_for(lambda: api.asked, 60)
     made.stop()
-    made._thread.join(10)
+    made._thread.join(60)
     assert not made._thread.is_alive()
 
 
@@ -385,6 +385,6 @@ def test_a_cancellable_run_watches_while_it_lasts(make_sdk, api, monkeypatch, se
     with sdk.task("job") as task:
         assert not task.cancel_requested
         (thread,) = [t for t in threading.enumerate() if t.name == "orchestra-cancellation"]
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert server.run(run_id).status == "SUCCEEDED"

@@ -289,7 +289,7 @@ def test_the_loop_survives_a_broken_outbox_and_ends_when_told(sender, spool, ser
     thread.start()
     server.wait_for(lambda s: s.events)
     sender.stop()
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -324,7 +324,7 @@ def test_running_until_idle_ends_in_time(sender, spool, server, clock):
 # -- the courier around it ------------------------------------------------------------
 
 
-PATIENT = Budgets(accept_s=30.0, direct_s=30.0, terminal_s=30.0, exit_s=0.2)
+PATIENT = Budgets(accept_s=30.0, direct_s=30.0, terminal_s=60.0, exit_s=0.2)
 """A disk that is busy with other things delays an answer and changes none."""
 
 
@@ -345,7 +345,7 @@ def test_a_full_disk_sends_from_memory_in_order_and_true_means_acknowledged(cour
     disk = courier._disk
     pages = disk._open().execute("PRAGMA page_count").fetchone()[0]
     disk._open().execute(f"PRAGMA max_page_count={pages}")
-    assert courier.flush(30)
+    assert courier.flush(60)
     big = [courier.append(output_event(run, "big", f"{n}" * 5_000), route(server)) for n in range(3)]
     assert all(courier.accepted(ticket) for ticket in big)
     assert not big[0].stored.result(0)
@@ -354,7 +354,7 @@ def test_a_full_disk_sends_from_memory_in_order_and_true_means_acknowledged(cour
     later = courier.append(running(run, "later"), route(server))
     after = courier.append(running(run, "after"), route(server))
     assert courier.accepted(after)
-    assert courier.flush(30)
+    assert courier.flush(60)
     assert later.stored.result(0) or later.settled.done()
     assert server.run(run).messages == ["first", "later", "after"]
     assert "full" in caplog.text
@@ -367,7 +367,7 @@ def test_a_full_disk_sends_from_memory_in_order_and_true_means_acknowledged(cour
 
 def test_an_outbox_that_cannot_be_opened_is_replaced_by_memory(tmp_path, server, caplog):
     (tmp_path / "file").write_text("")
-    courier = Courier(tmp_path / "file" / "box")
+    courier = Courier(tmp_path / "file" / "box", budgets=PATIENT)
     run = uuid4()
     assert courier.accepted(courier.append(status_event(run, TaskRunStatus.SUCCEEDED, None), route(server)))
     assert "events are kept in memory only" in caplog.text
@@ -377,7 +377,7 @@ def test_an_outbox_that_cannot_be_opened_is_replaced_by_memory(tmp_path, server,
 def test_ordinary_events_are_synced_soon_after_and_ends_at_once(courier, server, monkeypatch):
     run = uuid4()
     courier.append(running(run, "started"), route(server), opened="job")
-    assert courier.flush(10)
+    assert courier.flush(60)
     said: list[str] = []
     courier._disk._open().set_trace_callback(said.append)
     rested = threading.Event()
@@ -385,13 +385,13 @@ def test_ordinary_events_are_synced_soon_after_and_ends_at_once(courier, server,
     monkeypatch.setattr(courier._disk, "rest", lambda *, fold: (rest(fold=fold), rested.set()))
     assert courier.accepted(courier.append(running(run, "a"), route(server)))
     assert "PRAGMA synchronous=FULL" not in said
-    assert rested.wait(10)
+    assert rested.wait(60)
     assert courier.accepted(courier.append(status_event(run, TaskRunStatus.SUCCEEDED, None), route(server)))
     assert "PRAGMA synchronous=FULL" in said
 
 
 def test_progress_is_coalesced_and_ends_before_the_terminal_status(tmp_path, server):
-    courier = Courier(tmp_path / "spool", progress_interval_s=0.05)
+    courier = Courier(tmp_path / "spool", budgets=PATIENT, progress_interval_s=0.05)
     run = uuid4()
     courier.append(running(run, "started"), route(server))
     for n in range(1_001):
@@ -469,6 +469,6 @@ def test_many_threads_are_accepted_and_delivered_in_the_order_of_each(courier, s
         thread.start()
     for thread in threads:
         thread.join()
-    assert courier.flush(20)
+    assert courier.flush(60)
     for run in runs:
         assert server.run(run).messages == [str(n) for n in range(40)]

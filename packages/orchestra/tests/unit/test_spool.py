@@ -299,7 +299,7 @@ def test_a_lease_taken_while_another_waits_for_the_file_is_no_lease_from_the_fut
         first.execute("BEGIN IMMEDIATE")
         waiting = threading.Thread(target=claim)
         waiting.start()
-        assert asked.wait(10)
+        assert asked.wait(60)
         clock.advance(1.0)
         lease = ("a", one.owner, clock.now() + LEASE_S)
         first.execute("INSERT INTO leases(run, owner, until) VALUES(?,?,?)", lease)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from strategies import decision_tables, machines
@@ -91,3 +92,11 @@ def test_any_text(text: str) -> None:
     check(
         f"# machine M\n## state a [initial]\n## transitions\n| Source | Target | Guard |\n|-|-|-|\n| a | a | {text} |"
     )
+
+
+@pytest.mark.parametrize("word", ["returns", "context", "events", "guards", "effects", "properties", "rules"])
+def test_a_word_that_begins_a_section_elsewhere_stands_in_a_broken_state(word: str) -> None:
+    check(
+        f"machine M\nstate b [initial] {{\n    {word}: {{ x: r  on_done: c\n    x: bool[]? (histogram)\n}}\n"
+    )
+    check(f"machine M\nstate b [initial] {{\n    {word} {{ x: r }}\n    +\n}}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import machines
@@ -34,6 +35,23 @@ def test_comments_survive(machine: MachineDef, data: Any) -> None:
     assert parse_document(formatted).machines[0] == machine
     for mark in marks:
         assert formatted.count(mark) == 1
+    assert format_text(formatted) == formatted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "state a [initial] {\n# note\n}\nstate b",
+        "state a [initial] {\n# note\n}\ntransitions { a + X -> a }",
+        "state a [initial] {\nstate b [initial] {\n# note\n}\n}\nstate c",
+        "context {\n# note\n}\nstate a [initial]",
+        "state a [initial]\nreturns {\n# note\n}\nproperties { live }",
+        "state a [initial]\nreturns {\n# note\n}",
+    ],
+)
+def test_a_comment_of_an_empty_block_finds_a_place_and_keeps_it(text: str) -> None:
+    formatted = format_text(f"machine M\n{text}")
+    assert formatted.count("# note") == 1
     assert format_text(formatted) == formatted
 
 

@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ PACKAGES = {
     "@microsoft/jest-sarif": "1.0.0-beta.0",
 }
 INSTALL_S_MAX = 300
+INSTALLS_MAX = 3
 RUN_S_MAX = 120
 
 
@@ -46,9 +47,18 @@ def installed() -> Path:
                 str(folder),
                 *names,
             ]
-            subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_S_MAX)
+            _install(command)
             done.write_text(wanted, "utf-8")
     return folder
+
+
+def _install(command: list[str]) -> None:
+    """Try again where a registry has answered late or not at all, which says nothing about the outputs."""
+    for _ in range(INSTALLS_MAX - 1):
+        with suppress(subprocess.SubprocessError):
+            subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_S_MAX)
+            return
+    subprocess.run(command, check=True, timeout=INSTALL_S_MAX)
 
 
 @contextmanager

@@ -174,11 +174,11 @@ def test_the_blocking_machine() -> None:
         assert machine.state == "paid"
         assert machine.context == {"paid": 0}
         assert machine.snapshot()["configuration"] == ["paid"]
-        assert machine.wait_for("paid", timeout_s=1) == "paid"
+        assert machine.wait_for("paid", timeout_s=60) == "paid"
     machine.stop()
     child = parse_orca(TEXT[TEXT.index("machine Child") :])
     with SyncMachine(child) as timed:
-        assert timed.wait_for("f", timeout_s=10) == "f"
+        assert timed.wait_for("f", timeout_s=60) == "f"
 
 
 def test_the_blocking_machine_raises_what_the_machine_raises() -> None:

@@ -509,7 +509,7 @@ def test_a_postgres_store_whose_tables_cannot_be_made_stays_closed_and_can_be_op
         for _ in range(2):
             with pytest.raises(StoreError, match="cannot be used"):
                 await store.open()
-        with anyio.fail_after(30):  # the server takes note of a closed connection when it gets to it
+        with anyio.fail_after(60):  # the server takes note of a closed connection when it gets to it
             while await admin.fetchval("SELECT count(*) FROM pg_stat_activity WHERE usename = 'reader'"):
                 pass
         await admin.execute("GRANT USAGE, CREATE ON SCHEMA theirs TO reader")
@@ -772,9 +772,11 @@ def test_who_reads_a_file_while_it_is_written_always_finds_it(tmp_path) -> None:
     done = threading.Event()
 
     def write() -> None:
-        for sequence in range(1, 2000):
-            store.save("run", {"sequence": sequence})
-        done.set()
+        try:
+            for sequence in range(1, 2000):
+                store.save("run", {"sequence": sequence})
+        finally:
+            done.set()
 
     writer = threading.Thread(target=write)
     writer.start()

@@ -508,7 +508,7 @@ async def test_foreign_children(mode: str, state: str) -> None:
     machine = OrcaMachine(parent, EventBus(), context={"n": 21})
     machine.register_foreign_runner("Q", [sys.executable, "-c", RUNNER, mode])
     async with machine:
-        await machine.wait_for(state, timeout_s=20)
+        await machine.wait_for(state, timeout_s=60)
         assert machine.context["n"] == (42 if mode == "ok" else 21)
 
 
@@ -517,7 +517,7 @@ async def test_a_foreign_child_is_ended_with_its_state() -> None:
     machine = OrcaMachine(parent, EventBus())
     machine.register_foreign_runner("Q", [sys.executable, "-c", RUNNER, "hang"])
     async with machine:
-        with anyio.fail_after(10):
+        with anyio.fail_after(60):
             while not machine.statistics()["children"]:
                 await checkpoint()
         await machine.send("GO")

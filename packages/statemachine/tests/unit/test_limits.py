@@ -121,11 +121,25 @@ def test_hostile_texts_are_refused_or_read_in_linear_time(kind: str) -> None:
     load("# machine M\n## state a [initial]")
     full = spent(HOSTILE[kind](SIZE))
     if full > 0.5:
-        # Four times the text in at most ten times the time: linear would be four, quadratic sixteen. Much
-        # smaller texts are no measure: some are read on a shorter way.
-        full = min(full, *(spent(HOSTILE[kind](SIZE)) for _ in range(2)))
-        assert full < 10 * min(spent(HOSTILE[kind](SIZE // 4)) for _ in range(3))
+        # Four times the text in at most ten times the time: linear would be four, quadratic sixteen. Smaller
+        # texts are no measure: some are read on a shorter way, and so many times faster.
+        assert_proportion(HOSTILE[kind](SIZE), HOSTILE[kind](4 * SIZE), 10)
     assert full < 10
+
+
+def assert_proportion(small: str, large: str, factor: float) -> None:
+    """The large text takes less than so many times the time of the small one.
+
+    What else runs on the machine only ever adds time: the best of each counts, measured in turns, and a machine that is
+    busy for longer gets more of them.
+    """
+    least_small = least_large = float("inf")
+    for turn in range(12):
+        least_small = min(least_small, spent(small))
+        least_large = min(least_large, spent(large))
+        if turn >= 2 and least_large < factor * least_small:
+            return
+    pytest.fail(f"{least_large:.2f} s, and {least_small:.2f} s for the smaller text")
 
 
 def spent(text: str) -> float:
@@ -212,10 +226,8 @@ def test_parsing_is_linear_in_the_states(notation: str) -> None:
 
     thousand, many = text_of(1000), text_of(3000)
     assert len(load(thousand).document.machines[0].states) == 1000
-    # The best of three: what else runs on the machine is not the parser's time.
-    best = min(spent(thousand) for _ in range(3))
     # How fast it is, benchmarks/statemachine/parse.py says; here three times the text must not cost nine times.
-    assert min(spent(many) for _ in range(3)) < 6 * best
+    assert_proportion(thousand, many, 6)
 
 
 def test_formatting_a_large_text_is_linear() -> None:

@@ -158,7 +158,7 @@ def store(request, tmp_path):
 async def test_an_event_that_no_store_can_keep_is_refused_and_changes_nothing(store, payload, where) -> None:
     machine = swing(store)
     await machine.start()
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         for _ in range(2):
             with pytest.raises(ValueNotJsonError, match=f"'{where}' in the payload of event 'GO'"):
                 await machine.send("GO", payload)
@@ -173,7 +173,7 @@ async def test_a_context_that_no_store_can_keep_is_refused_and_changes_nothing(s
     machine = swing(store)
     machine.register_action("n+1", lambda ctx: {"n": [NO_UTF8]})
     await machine.start()
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         for _ in range(3):  # the short way is taken from the second event on
             with pytest.raises(ValueNotJsonError, match=r"context field 'n\[0\]'.*surrogate") as caught:
                 await machine.send("GO")
@@ -203,7 +203,7 @@ async def test_what_waits_with_an_event_that_no_store_can_keep_is_not_refused_fo
         return {"n": ctx["n"] + 1}
 
     machine.register_action("n+1", slow)
-    with anyio.fail_after(10):
+    with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             group.start_soon(machine.send, "GO")
             await begun.wait()
@@ -242,7 +242,7 @@ def test_a_save_that_cannot_be_written_fails_alone(tmp_path, guilty) -> None:
 
     async def main(store: SQLiteStore) -> list[BaseException | None]:
         saves = [store.commit_text(f"r{i}", numbers[i], "M", texts[i], "{}") for i in range(150)]
-        results = await asyncio.wait_for(asyncio.gather(*saves, return_exceptions=True), 30)
+        results = await asyncio.wait_for(asyncio.gather(*saves, return_exceptions=True), 60)
         store.save("after", {"machine": "M", "sequence": 1})
         return results
 
@@ -263,7 +263,7 @@ def test_a_cancelled_save_that_cannot_be_written_ends(tmp_path) -> None:
         task = asyncio.create_task(store.commit_text("r", 1, "M", NO_UTF8, "{}"))
         await asyncio.sleep(0)  # it is on its way
         task.cancel()
-        done, _ = await asyncio.wait({task}, timeout=10)
+        done, _ = await asyncio.wait({task}, timeout=60)
         assert done
         assert isinstance(task.exception(), StoreError)
 
@@ -288,12 +288,12 @@ def test_a_store_whose_second_connection_cannot_be_made_does_not_open(tmp_path) 
 def test_when_the_writer_cannot_go_on_the_store_is_closed_and_everybody_hears(tmp_path, monkeypatch) -> None:
     async def main(store: SQLiteStore) -> list[BaseException | None]:
         saves = [store.commit(f"r{i}", {"sequence": 1}) for i in range(5)]
-        return await asyncio.wait_for(asyncio.gather(*saves, return_exceptions=True), 10)
+        return await asyncio.wait_for(asyncio.gather(*saves, return_exceptions=True), 60)
 
     with SQLiteStore(tmp_path / "runs.db") as store:
         monkeypatch.setattr(module, "BATCH_MAX", "many")  # the thread itself stumbles over it
         assert {type(error) for error in asyncio.run(main(store))} <= {StoreError, StoreClosedError}
-        store._thread.join(10)
+        store._thread.join(60)
         assert not store._thread.is_alive()
         for call in (lambda: store.save("r", {"sequence": 1}), lambda: store.load("r")):
             with pytest.raises(StoreClosedError, match="its writer failed: TypeError"):
@@ -319,6 +319,6 @@ def test_an_idle_store_lets_go_of_what_it_wrote(tmp_path, monkeypatch) -> None:
         with SQLiteStore(tmp_path / "runs.db") as store:
             store.save("r", {"sequence": 1})
             # The caller goes on while the thread that wrote it is still letting go.
-            assert freed.wait(10), f"kept by {gc.get_referrers(seen[0]())}"
+            assert freed.wait(60), f"kept by {gc.get_referrers(seen[0]())}"
     finally:
         gc.enable()

@@ -120,7 +120,8 @@ class _Recovery:
         if block.body is None:
             fault(block.fragment, start, self.report)
             return None
-        if block.keyword in _ROWS:
+        # In a state, words such as `returns` begin a bullet and no section.
+        if block.keyword in _ROWS and (start != "body_item" or block.keyword == "transitions"):
             return self._section(block)
         if block.keyword == "contains":
             return Contents(self._items(block.body))

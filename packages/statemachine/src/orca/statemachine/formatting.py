@@ -6,6 +6,7 @@ Formatting twice is formatting once, and the formatted text means what the text 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,7 @@ _PIECE: Final = re.compile(
       | (?P<comment>\#[^\n]*|//[^\n]*)
       | (?P<section>\b(?:context|events|guards|transitions|actions|effects|returns|properties|conditions
                        |outputs|rules)\s*\{)
+      | (?P<open>\{)
       | (?P<close>\})""",
     re.VERBOSE,
 )
@@ -76,22 +78,24 @@ def _loaded(text: str, name: str, notation: Notation | None) -> LoadResult:
 
 def _format_brace(result: LoadResult) -> str:
     text = result.source.text
-    comments, sections, closings = _scan(text)
+    comments, sections, blocks = _scan(text)
     lines = _anchored(list(brace_lines(result.document)), sections)
     before: dict[int, list[str]] = {}
     after: dict[int, list[str]] = {}
     beside: dict[int, list[str]] = {}
     anchors = sorted((line.anchor, index) for index, line in enumerate(lines) if line.anchor is not None)
+    closings = _printed_closings(blocks, [anchor for anchor, _ in anchors])
     for comment in comments:
         _attach(comment, anchors, closings, text, (before, after, beside))
     return _weave(lines, before, after, beside)
 
 
-def _scan(text: str) -> tuple[list[_Comment], list[tuple[int, str]], list[int]]:
-    """The comments, the openings of sections and the closing braces of a text."""
+def _scan(text: str) -> tuple[list[_Comment], list[tuple[int, str]], list[tuple[int, int]]]:
+    """The comments, the openings of sections and the pairs of braces of a text."""
     comments: list[_Comment] = []
     sections: list[tuple[int, str]] = []
-    closings: list[int] = []
+    blocks: list[tuple[int, int]] = []
+    opened: list[int] = []
     for match in _PIECE.finditer(text):
         if match.lastgroup == "comment":
             line = text.rfind("\n", 0, match.start()) + 1
@@ -99,9 +103,17 @@ def _scan(text: str) -> tuple[list[_Comment], list[tuple[int, str]], list[int]]:
             comments.append(_Comment(match[0].rstrip(), match.start(), trailing))
         elif match.lastgroup == "section":
             sections.append((match.start(), match[0].rstrip("{").strip()))
-        elif match.lastgroup == "close":
-            closings.append(match.start())
-    return comments, sections, closings
+            opened.append(match.end())
+        elif match.lastgroup == "open":
+            opened.append(match.end())
+        elif match.lastgroup == "close" and opened:
+            blocks.append((opened.pop(), match.start()))
+    return comments, sections, blocks
+
+
+def _printed_closings(blocks: Sequence[tuple[int, int]], anchors: Sequence[int]) -> list[int]:
+    """The closing braces of blocks with a row in them: an empty block is printed without, and ends no comment."""
+    return [end for start, end in blocks if bisect_right(anchors, end) > bisect_right(anchors, start - 1)]
 
 
 def _anchored(lines: list[Line], sections: Sequence[tuple[int, str]]) -> list[Line]:
