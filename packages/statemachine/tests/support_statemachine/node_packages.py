@@ -7,9 +7,11 @@ import json
 import shutil
 import subprocess
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from fetching import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +25,6 @@ PACKAGES = {
     "@microsoft/jest-sarif": "1.0.0-beta.0",
 }
 INSTALL_S_MAX = 300
-INSTALLS_MAX = 3
 RUN_S_MAX = 120
 
 
@@ -47,18 +48,9 @@ def installed() -> Path:
                 str(folder),
                 *names,
             ]
-            _install(command)
+            fetch(command, timeout_s=INSTALL_S_MAX)
             done.write_text(wanted, "utf-8")
     return folder
-
-
-def _install(command: list[str]) -> None:
-    """Try again where a registry has answered late or not at all, which says nothing about the outputs."""
-    for _ in range(INSTALLS_MAX - 1):
-        with suppress(subprocess.SubprocessError):
-            subprocess.run(command, check=True, capture_output=True, timeout=INSTALL_S_MAX)
-            return
-    subprocess.run(command, check=True, timeout=INSTALL_S_MAX)
 
 
 @contextmanager
