@@ -405,6 +405,33 @@ def test_progress_is_coalesced_and_ends_before_the_terminal_status(tmp_path, ser
     courier.close()
 
 
+def test_progress_of_the_moment_in_which_the_one_before_is_taken_is_not_forgotten(courier, server):
+    run = uuid4()
+
+    class Slots(dict):
+        """The writer takes what is there whenever the caller is about to put something in its place."""
+
+        def __setitem__(self, key, slot):
+            if key in self:
+                courier._take_slot(key, 0.0)
+            super().__setitem__(key, slot)
+
+    class Wakes(list):
+        put = list.append
+
+    courier._slots = Slots()
+    courier._queue = Wakes()
+    courier._threads = [threading.current_thread()]
+    courier.progress(run, route(server), 0.1, "first")
+    courier.progress(run, route(server), 0.2, "second")
+    assert (list(courier._slots), len(courier._queue)) == ([str(run)], 2)
+    courier.progress(run, route(server), 0.3, "third")
+    courier._slots = dict(courier._slots)
+    courier.progress(run, route(server), 0.4, "fourth")
+    assert len(courier._queue) == 3, "the writer knows already"
+    courier._reset()
+
+
 def test_heartbeats_repeat_running_and_stop_before_the_end(courier, server):
     run = uuid4()
     courier.append(running(run, "started"), route(server), opened="job", heartbeat_s=0.05)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import threading
 import time
+from concurrent.futures import Future
 from typing import Any
 
 import grpc
 import pytest
 from serving import Serving, add_dependency, make_request, serving
 
-from orca.processor import ExecutionParams, Processor, WindowType, executors, structs, wire
+from orca.processor import ExecutionParams, Processor, WindowType, executors, failures, structs, wire
 from orca.processor.executors import ProcessExecutor
 from orca.processor.lanes import LanePool
 
@@ -123,6 +124,63 @@ def test_threads_end_when_idle_and_after_close(monkeypatch: pytest.MonkeyPatch) 
             time.sleep(0.002)
         assert not pool._threads
     pool.close()
+
+
+def test_a_thread_that_comes_back_while_it_is_given_up_stays_a_thread() -> None:
+    pool = LanePool(2)
+    left: Future[int] = Future()
+
+    def lane() -> bool:
+        left.set_result(threading.get_ident())
+        return False  # what an engine's lane says when its function has timed out
+
+    pool.submit(lane)
+    late = left.result(60)
+    idle: Future[int] = Future()
+    # The same thread takes this, so the call before it is over.
+    pool.submit(lambda: idle.set_result(threading.get_ident()))
+    assert idle.result(60) == late
+    pool.abandon(late)
+    assert pool.abandoned == 0
+    together = threading.Barrier(3)
+    for _ in range(2):
+        pool.submit(lambda: together.wait(60) and None)
+    together.wait(60)
+    pool.close()
+
+
+def test_a_function_that_ends_in_the_moment_of_its_timeout_keeps_its_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proc = Processor("ml", bind="127.0.0.1:0", environ={})
+    timed_out = failures.timed_out
+    go_on, ended = threading.Event(), threading.Event()
+
+    @proc.algorithm("Late", "1.0.0", TYPE, timeout_s=0.05)
+    def late() -> float:
+        assert go_on.wait(60)
+        return 1.0
+
+    def while_it_ends(timeout_s: float) -> dict[str, Any]:
+        go_on.set()
+        assert ended.wait(60)
+        return timed_out(timeout_s)
+
+    monkeypatch.setattr(failures, "timed_out", while_it_ends)
+    with serving(proc) as running:
+        engine = running.server.engine
+        seen = engine.observe
+
+        def observe(name: str, outcome: str, seconds: float) -> None:
+            if seen is not None:
+                seen(name, outcome, seconds)
+            ended.set()
+
+        given_up: list[int] = []
+        monkeypatch.setattr(engine, "observe", observe)
+        monkeypatch.setattr(engine.pool, "abandon", given_up.append)
+        assert running.value("Late_1.0.0") == 1.0
+        assert given_up == []
 
 
 def test_a_call_that_is_cancelled_while_its_process_starts_never_runs(

@@ -126,6 +126,7 @@ class Courier:
     def _reset(self) -> None:
         self._queue: queue.SimpleQueue[_Command] = queue.SimpleQueue()
         self._slots: dict[str, _Progress] = {}
+        self._told: set[str] = set()  # runs of whose slots the writer knows
         self._slot_due: dict[str, float] = {}
         self._beats: dict[str, _Beat] = {}
         self._sender: Sender | None = None
@@ -157,9 +158,11 @@ class Courier:
     def progress(self, run: UUID, route: Route, fraction: float | None, message: str) -> None:
         """Keep the latest progress of a run; it is sent at most once an interval."""
         key = str(run)
-        fresh = key not in self._slots
         self._slots[key] = _Progress(run, route, fraction, message)
-        if fresh:
+        # After the slot is filled, and emptied in the other order: if the writer takes what was there before in this
+        # very moment, it is told again.
+        if key not in self._told:
+            self._told.add(key)
             self._queue.put(_WAKE)
             self._ensure_threads()
 
@@ -324,6 +327,7 @@ class Courier:
             logger.warning("%s", error.message)
 
     def _take_slot(self, key: str, now_s: float) -> list[_Append]:
+        self._told.discard(key)
         slot = self._slots.pop(key, None)
         if slot is None:
             return []

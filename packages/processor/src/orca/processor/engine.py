@@ -316,17 +316,17 @@ class _Part:
 
     # Threads
 
-    def _lane(self) -> None:
-        """One thread's work: jobs until there are none."""
+    def _lane(self) -> bool:
+        """One thread's work: jobs until there are none; False when it was given up meanwhile."""
         with running(self.parent):
             while True:
                 with self._lock:
                     if not self._ready or self.over:
                         self._lanes -= 1
-                        return
+                        return True
                     job = self._ready.popleft()
                 if self.engine.enter(self, job) and not self._one(job):
-                    return
+                    return False
 
     def _one(self, job: Job) -> bool:
         """Run one job here, or hand it to its executor; False when this lane was given up meanwhile."""
@@ -344,7 +344,9 @@ class _Part:
                 else self._traced(job, definition, keywords)
             )
         except BaseException as error:  # noqa: BLE001 - SystemExit of a user's function ends that function only
-            return self._raised(job, error)
+            kept = self._raised(job, error)
+            # A thread is given up only for a function that runs in it.
+            return kept or definition.executor is not None
         return self.succeed(job, value)
 
     def _traced(self, job: Job, definition: Definition, keywords: dict[str, Any]) -> Any:
@@ -375,14 +377,14 @@ class _Part:
             if job.ended:
                 return
             thread, stop = job.thread, job.stop
-            if thread:
-                self._lanes -= 1
-        self.fail(job, failures.timed_out(timeout_s))
+        if not self.fail(job, failures.timed_out(timeout_s)):
+            return  # it has ended in this very moment, and its lane goes on
         if thread:
             self.engine.pool.abandon(thread)
         if stop is not None:
             stop()
         with self._lock:
+            self._lanes -= bool(thread)
             more = bool(self._ready) and self._lanes < 1
             self._lanes += more
             look = self._must_look()

@@ -30,10 +30,11 @@ class LanePool:
         self._max = max_workers
         self._name = name
         # The queue of C code: a condition of Python code would cost more than a quick algorithm.
-        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
         self._abandoned: set[int] = set()
+        self._came_back: set[int] = set()  # threads that left their calls before they were given up
         self._open = 0  # jobs that wait or run, without those of abandoned threads
         self._count = 0
         self._closed = False
@@ -48,8 +49,8 @@ class LanePool:
         """Whether threads that hang can still be replaced."""
         return len(self._abandoned) < ABANDONED_MAX
 
-    def submit(self, job: Callable[[], None]) -> None:
-        """Run ``job`` on a thread; it must not raise."""
+    def submit(self, job: Callable[[], object]) -> None:
+        """Run ``job`` on a thread; it must not raise, and returns False when `abandon` is or will be called for it."""
         with self._lock:
             self._open += 1
             self._grow()
@@ -68,6 +69,10 @@ class LanePool:
     def abandon(self, thread_id: int) -> None:
         """Give a thread up: its call hangs, and another takes its place until it comes back."""
         with self._lock:
+            if thread_id in self._came_back:
+                # It may be at another call already.
+                self._came_back.discard(thread_id)
+                return
             self._abandoned.add(thread_id)
             self._open -= 1
             self._grow()
@@ -79,9 +84,9 @@ class LanePool:
                 job = self._jobs.get(timeout=IDLE_S)
             except Empty:
                 job = None
-            ran = job is not None
+            ran, given_up = job is not None, False
             if job is not None:
-                job()
+                given_up = job() is False
                 job = None  # an idle thread would keep the whole call, with its windows and results, alive
             with self._lock:
                 if mine in self._abandoned:
@@ -90,6 +95,8 @@ class LanePool:
                     ran = False
                 elif ran:
                     self._open -= 1
+                    if given_up:
+                        self._came_back.add(mine)
                 elif not self._jobs.empty() and not self._closed:
                     continue  # a job came in the very moment of giving up waiting
                 if not ran:
