@@ -215,6 +215,19 @@ def test_json_may_be_asked_for_before_and_after_the_command(
 
 
 @pytest.mark.usefixtures("demo")
+def test_what_one_command_was_asked_for_is_not_asked_of_the_next(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", "say", "--json"]) == 2
+    assert json.loads(capsys.readouterr().err)["error"]["code"] == "USAGE"
+    app = cli.load_command(cli.find_commands()["demo"])
+    for args in (["say", "ho", "--json"], ["say", "--json"]):
+        cli.run(app, args, prog="demo")
+        assert not terminal.wants_json()
+    capsys.readouterr()
+    assert cli.run(app, ["say"], prog="demo") == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.usefixtures("demo")
 @pytest.mark.parametrize(
     ("kind", "code", "err"),
     [

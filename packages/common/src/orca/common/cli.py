@@ -62,12 +62,15 @@ exit codes: 0 ok, 1 failed, 2 wrong usage, 3 core not reachable
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``orca`` with ``argv`` (those of the process when None) and return its exit code."""
     args = list(sys.argv[1:] if argv is None else argv)
+    before = wants_json()
     ask_for_json(_asks_for_json(args))
     try:
         return _main(args)
     except OrcaError as error:
         print_error(error)
         return error.exit_code
+    finally:
+        ask_for_json(before)
 
 
 def _main(args: list[str]) -> int:
@@ -171,7 +174,8 @@ def run(app: Any, args: Sequence[str], *, prog: str) -> int:
     Raises:
         Exception: What the command raised, when that is no `OrcaError`: a defect, so its traceback is due.
     """
-    ask_for_json(wants_json() or _asks_for_json(args))
+    before = wants_json()
+    ask_for_json(before or _asks_for_json(args))
     try:
         outcome = to_click(app).main(args=list(args), prog_name=prog, standalone_mode=False)
         sys.stdout.flush()
@@ -183,6 +187,9 @@ def run(app: Any, args: Sequence[str], *, prog: str) -> int:
         return EXIT_FAILED
     except Exception as error:  # noqa: BLE001  what is not ours is raised again there
         return _report(error, prog=prog)
+    finally:
+        # What one command was asked for is not asked of the next one in the same program.
+        ask_for_json(before)
     return outcome if isinstance(outcome, int) else 0
 
 
