@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
+from log_lines import own_lines
 from own_loop import own_loop
 from typing_extensions import Self
 
@@ -168,7 +169,7 @@ def test_emitwindow_logs_the_two_lines_of_the_page(
         EmitWindow(window)
         EmitWindow(window)
     client_module.close_shared()
-    assert caplog.messages[:2] == [
+    assert own_lines(caplog)[:2] == [
         (
             "Emitting window: Window(time_from=1747582274, time_to=1747582304, name='Every30Second', "
             "version='1.0.0', origin='Example')"

@@ -11,6 +11,7 @@ from typing import Any
 
 import grpc
 import pytest
+from log_lines import own_lines
 from own_loop import own_loop
 from serving import serving
 
@@ -101,7 +102,7 @@ def test_the_lines_of_the_page(caplog: pytest.LogCaptureFixture) -> None:
     with scripted_core() as core, caplog.at_level(logging.INFO, logger="orca.processor"):
         proc = Processor("ml", bind="127.0.0.1:0", core=core.address, environ={})
         proc.Register()
-    assert caplog.messages == [
+    assert own_lines(caplog) == [
         "Preparing to register processor 'ml' with Orca Core",
         'Algorithm registration response recieved: received: true message: "Successfully registered processor"',
     ]
