@@ -9,11 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 
 import dashboard_cores
-from chromium import browser
+from chromium import WAIT_MS, browser
 from dashboard_cores import Core
-
-# Browser, core and processor may share two busy cores with other tests.
-WAIT_MS = 60_000
 
 
 class Visit:

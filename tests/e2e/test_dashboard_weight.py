@@ -10,7 +10,6 @@ from dashboard_cores import Core
 
 FIRST_BYTES_MAX = 200_000
 FIRST_REQUESTS_MAX = 8
-WAIT_MS = 60_000
 PAGES = (
     "/",
     "/windows",

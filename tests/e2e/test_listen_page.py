@@ -13,10 +13,9 @@ from uuid import uuid4
 
 import pytest
 
-from chromium import npm_file
+from chromium import WAIT_MS, npm_file
 
 ORCHESTRA = (sys.executable, "-m", "orchestra.sdk.cli")
-WAIT_MS = 60_000
 ATTACK = "<img src=x onerror=document.title='taken'>"
 JOB = f"""
 import sys

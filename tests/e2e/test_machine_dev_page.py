@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from chromium import npm_file
+from chromium import WAIT_MS, npm_file
 
 ATTACK = "<img src=x onerror=document.title='taken'>"
 GAME = f"""machine Game
@@ -63,6 +63,7 @@ def program(file: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 @pytest.fixture
 def page(chromium: Any) -> Iterator[Any]:
     context = chromium.new_context(viewport={"width": 1200, "height": 900})
+    context.set_default_timeout(WAIT_MS)
     opened = context.new_page()
     faults: list[str] = []
     opened.on("pageerror", lambda error: faults.append(str(error)))
@@ -146,6 +147,7 @@ def test_the_page_is_accessible_and_fits_a_phone(program: Any, chromium: Any, sc
     context = chromium.new_context(
         viewport={"width": 360, "height": 740}, color_scheme=scheme, bypass_csp=True
     )
+    context.set_default_timeout(WAIT_MS)
     page = context.new_page()
     page.goto(url)
     page.get_by_text("in idle", exact=True).wait_for()

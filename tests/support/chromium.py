@@ -17,11 +17,23 @@ from typing import Any
 
 from fetching import fetch
 
-__all__ = ["FLAGS", "alone", "browser", "chromium_path", "from_apt", "from_npm", "libraries", "npm_file"]
+__all__ = [
+    "FLAGS",
+    "WAIT_MS",
+    "alone",
+    "browser",
+    "chromium_path",
+    "from_apt",
+    "from_npm",
+    "libraries",
+    "npm_file",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache" / "browser"
 INSTALL_TIMEOUT_S = 600
+WAIT_MS = 60_000
+"""For what a page shows, on a machine that is busy."""
 LAUNCH_MS = 180_000
 INSTALLED = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (

@@ -55,7 +55,7 @@ def test_runs_by_hand(shape: Shape) -> None:
             assert played.agrees
             assert played.leaves == tuple(frame.leaves for frame in run.frames)
             assert played.context == run.now.snapshot.context
-        again = run.again(machine)
+        again = run.replay(machine)
         assert again.frames == run.frames
         assert again.values == run.values
     assert taken > 60

@@ -97,6 +97,16 @@ def test_wrong_names_are_errors_that_name_them() -> None:
         run.send("LATE")
 
 
+@pytest.mark.parametrize("value", [float("nan"), {1}, [[]] * 2 + [b""]])
+def test_what_json_cannot_hold_is_an_error(value: object) -> None:
+    run = order()
+    with pytest.raises(UsageError, match="the context has no JSON form"):
+        run.set({"paid": value})
+    with pytest.raises(UsageError, match="the payload has no JSON form"):
+        run.send("PAY", {"amount": value})
+    assert (len(run.frames), run.pending) == (1, {})
+
+
 def test_a_machine_that_never_becomes_stable_does_not_start_and_says_why() -> None:
     run = Simulator(parse_orca(PING))
     assert (run.now.verdict, run.now.leaves, run.choices()) == ("failed", (), ())
@@ -111,11 +121,11 @@ def test_a_changed_definition_goes_the_same_way_and_says_what_differs() -> None:
     run.send("PAY", {"amount": 5})
     run.send("SHIP")
     run.set({"paid": 7})
-    mended = run.again(parse_orca(ORDER.replace("[event.amount > 0] -> open", "-> sent")))
+    mended = run.replay(parse_orca(ORDER.replace("[event.amount > 0] -> open", "-> sent")))
     assert [frame.differs for frame in mended.frames] == [False, True, False]
     assert mended.values["paid"] == 7
     without = ORDER.replace(", note: string?", "").replace("  open + SHIP [paid > 0] -> sent\n", "")
-    shorter = run.again(parse_orca(without.replace(" SHIP,", "")))
+    shorter = run.replay(parse_orca(without.replace(" SHIP,", "")))
     assert [frame.event for frame in shorter.frames] == ["", "PAY"]
     assert shorter.frames[1].sets == {"paid": 1}
 
@@ -271,7 +281,11 @@ def test_what_is_not_for_it_is_refused(ask: Asker) -> None:
     assert ask("POST", "/nothing", {}, X_Orca="1")[0] == 404
     assert ask("POST", "/back", "{", X_Orca="1") == (400, {"error": "the body is not a JSON object"})
     assert ask("POST", "/back", "[" * 100_000, X_Orca="1")[0] == 400
-    assert ask("POST", "/set", '{"values": {"paid": NaN}}', X_Orca="1")[0] == 400
+    for number in ("NaN", "1e999", "[" * 500 + "]" * 500, "[" * 40 + "]" * 40):
+        assert ask("POST", "/set", f'{{"values": {{"paid": {number}}}}}', X_Orca="1")[0] == 400
+        assert ask("POST", "/send", f'{{"event": "PAY", "payload": {{"a": {number}}}}}', X_Orca="1")[0] == 400
+    # None of these has spoilt the page.
+    assert ask("GET", "/state?after=-1")[0] == 200
     assert ask("POST", "/set", {"values": [1]}, X_Orca="1")[1] == {"error": "`values` must be a JSON object"}
     assert ask("POST", "/send", {"event": 1}, X_Orca="1")[1] == {"error": "`event` must be a string"}
     assert ask("POST", "/set", {"values": {"pain": 1}}, X_Orca="1") == (
@@ -343,12 +357,13 @@ def test_the_command_says_what_is_wrong(file: Path, capsys: pytest.CaptureFixtur
         return run_cli(app, [str(one) for one in arguments], prog="orca machine")
 
     assert machine("dev", file.with_name("nothing.orca")) == 2
+    assert machine("dev", "-") == 2
     assert machine("dev", file, "-m", "Nothing") == 2
     assert machine("dev", file, "-c", "pain=1") == 2
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert machine("dev", file, "--port", taken.getsockname()[1]) == 2
     err = capsys.readouterr().err
-    assert "there is no file or folder" in err
+    assert "nothing.orca is not a file" in err
     assert "it has Order" in err
     assert "`pain` is not in the context" in err
     assert "hint: --port 0 takes a free one" in err

@@ -321,6 +321,14 @@ def submit(executor: Executor, function: Callable[..., T], keywords: Mapping[str
 
     Dask's takes parameters such as ``key``, ``workers`` and ``priority`` for options of its own, and calls of equal
     arguments for one call, whose first answer or failure all of them get.
+
+    Args:
+        executor: Any ``concurrent.futures.Executor``.
+        function: What to run; executors of processes need it to be importable by name.
+        keywords: Its arguments.
+
+    Raises:
+        Exception: The executor takes no more calls, in its own words.
     """
     if isinstance(executor, (ProcessExecutor, RayExecutor)):
         return executor.submit(function, **keywords)

@@ -10,9 +10,9 @@ with ``sync: custom`` is not asked: its regions are not done.
 
 from __future__ import annotations
 
-import copy
+import json
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, cast
 
 from orca.common.errors import UsageError
 from orca.statemachine._values import format_duration
@@ -42,15 +42,18 @@ from orca.statemachine.engine import (
 from orca.statemachine.verify.findings import Trace, TraceStep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from orca.statemachine.engine import Command, Node, Plan
     from orca.statemachine.model import MachineDef
 
-__all__ = ["FRAMES_MAX", "Choice", "Frame", "Simulator"]
+__all__ = ["FRAMES_MAX", "LEVELS_MAX", "Choice", "Frame", "Simulator"]
 
 FRAMES_MAX: Final = 1000
 """Steps that are kept: far more than a person makes, and the memory of a page that is left open stays bounded."""
+
+LEVELS_MAX: Final = 32
+"""How deep values may be nested: no path of an expression reaches further."""
 
 Kind: TypeAlias = Literal["event", "timeout", "done", "error"]
 
@@ -113,7 +116,7 @@ class Simulator:
         context: Fields of the context that differ from their defaults.
 
     Raises:
-        UsageError: A field is not in the machine's context.
+        UsageError: A field is not in the machine's context, or its value has no JSON form.
         PlanError: The definition cannot be run.
 
     Example:
@@ -148,7 +151,7 @@ class Simulator:
         """Set fields of the context, as an action would.
 
         Raises:
-            UsageError: A field is not in the machine's context.
+            UsageError: A field is not in the machine's context, or its value has no JSON form.
         """
         self.pending |= self._known(values)
 
@@ -160,7 +163,8 @@ class Simulator:
             payload: What guards see as ``event``.
 
         Raises:
-            UsageError: The machine is over or knows no such event, or there are too many steps.
+            UsageError: The machine is over or knows no such event, there are too many steps, or the payload has no
+                JSON form.
         """
         status = self.now.snapshot.status
         if status != "running":
@@ -170,7 +174,7 @@ class Simulator:
             raise UsageError(f"{FRAMES_MAX} steps are kept", hint="start again")
         if event not in {name for _, name, _ in self._possible()}:
             raise UsageError(f"nothing called `{event}` can happen to `{self.machine.name}` now")
-        frame = self._step(self._here(), event, dict(payload or {}))
+        frame = self._step(self._here(), event, _json_copy(payload or {}, "the payload"))
         self.frames.append(frame)
         self.pending = {}
         return frame
@@ -201,7 +205,7 @@ class Simulator:
         )
         return Trace(self.machine.name, self.context, start, tuple(others))
 
-    def again(self, machine: MachineDef) -> Simulator:
+    def replay(self, machine: MachineDef) -> Simulator:
         """The same way through a definition that has changed.
 
         Fields and events that it no longer has are left out, and the way ends where one of its steps cannot happen
@@ -229,7 +233,7 @@ class Simulator:
             raise UsageError(
                 f"`{unknown[0]}` is not in the context of `{self.machine.name}`", hint=f"it has {names}"
             )
-        return copy.deepcopy(dict(values))
+        return _json_copy(values, "the context")
 
     def _here(self) -> Snapshot:
         return replace(self.now.snapshot, context=self.values)
@@ -238,7 +242,7 @@ class Simulator:
         """Kind, name and label of all that a sender, a timer, a child or a failure may bring now."""
         nodes = self.plan.nodes
         for index in self.now.snapshot.configuration:
-            yield from _own(nodes[index])
+            yield from _from_state(nodes[index])
         used = (
             arc.event for arc in self.plan.arcs if arc.event != EVENTLESS and not arc.event.startswith("@")
         )
@@ -263,7 +267,7 @@ class Simulator:
         return tuple(shown.split(", ")) if shown else ()
 
 
-def _own(node: Node) -> Iterator[tuple[Kind, str, str]]:
+def _from_state(node: Node) -> Iterator[tuple[Kind, str, str]]:
     """What a state brings about itself, besides events from outside."""
     if node.timeout_ms is not None:
         yield "timeout", timeout_name(node.path), f"{format_duration(node.timeout_ms)} pass in {node.path}"
@@ -271,6 +275,30 @@ def _own(node: Node) -> Iterator[tuple[Kind, str, str]]:
         yield "done", done_name(node.path), f"{node.invoke.machine} in {node.path} is done"
     if node.handler == node.index:
         yield "error", error_name(node.path), f"something fails in {node.path}"
+
+
+def _json_copy(values: Mapping[str, object], what: str) -> dict[str, object]:
+    """A copy that a page and a trace can hold.
+
+    Raises:
+        UsageError: It is no JSON, or nested too deeply.
+    """
+    try:
+        copied = cast("dict[str, object]", json.loads(json.dumps(dict(values), allow_nan=False)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise UsageError(f"{what} has no JSON form: {error}") from error
+    level: list[object] = [copied]
+    for _ in range(LEVELS_MAX):
+        level = [inner for outer in level for inner in _inside(outer)]
+        if not level:
+            return copied
+    raise UsageError(f"{what} is nested deeper than {LEVELS_MAX} levels")
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
 
 
 def _only(values: Mapping[str, object], known: set[str]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,7 +88,9 @@ class DevServer(ThreadingHTTPServer):
             self.places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the middle of an answer is no news."""
+        """Tell of what went wrong; a browser that goes away in the middle of an answer is no news."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -131,17 +134,15 @@ class _Handler(BaseHTTPRequestHandler):
             ),
         }
         do = routes.get(self.path)
-
-        def done() -> tuple[bytes, str]:
-            assert do is not None
-            do()
-            return _json(session.state()), "application/json"
-
-        self._route(None if do is None else done)
+        self._route(None if do is None else lambda: self._done(do))
 
     @property
     def _session(self) -> Session:
         return cast("DevServer", self.server).session
+
+    def _done(self, do: Callable[[], None]) -> tuple[bytes, str]:
+        do()
+        return _json(self._session.state()), "application/json"
 
     def _state(self, query: str) -> tuple[bytes, str]:
         after = parse_qs(query).get("after", ["-1"])[0]
@@ -186,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {BODY_MAX} bytes")
         else:
             try:
-                found: object = json.loads(self.rfile.read(int(length)), parse_constant=_no_number)
+                found: object = json.loads(self.rfile.read(int(length)))
             except (ValueError, RecursionError):
                 found = None
             if isinstance(found, dict):
@@ -222,10 +223,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, allow_nan=False, default=list).encode("ascii")
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no JSON")
 
 
 def _text(body: Mapping[str, object], name: str) -> str:

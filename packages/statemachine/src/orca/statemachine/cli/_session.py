@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from orca.common.errors import OrcaError, UsageError
@@ -55,8 +56,9 @@ class Session:
         self._note = ""
         self._stale = False
         self._result: LoadResult
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder", hint="name one of its files")
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "is not a file"
+            raise UsageError(f"{path} {what}", hint="orca machine dev FILE, whose changes it follows")
         self._seen = self._look_at_file()
         self._load()
 
@@ -109,12 +111,12 @@ class Session:
             UsageError: There is no such machine or field.
         """
         with self._update():
-            name = machine or (self._run.machine.name if self._run else None)
+            run = self._running()
+            name = machine or run.machine.name
             chosen = next((one for one in self._machines if one.name == name), None)
             if chosen is None:
-                raise UsageError(f"there is no machine `{name or ''}` in {self.path}")
-            same = self._run is not None and self._run.machine.name == chosen.name
-            kept = self._run.context if same and self._run is not None else {}
+                raise UsageError(f"there is no machine `{name}` in {self.path}")
+            kept = run.context if name == run.machine.name else {}
             self._run = Simulator(chosen, kept if context is None else context)
 
     def summary(self) -> str:
@@ -206,7 +208,7 @@ class Session:
             self._run = Simulator(chosen)
             return f"{name} is gone: this is {chosen.name}"
         before = len(self._run.frames)
-        self._run = self._run.again(chosen)
+        self._run = self._run.replay(chosen)
         lost = before - len(self._run.frames)
         return f"{lost} of {before - 1} steps cannot happen any more" if lost else ""
 
@@ -223,17 +225,7 @@ def _shown(run: Simulator) -> dict[str, Any]:
             {"name": name, "type": types.get(name, ""), "value": value, "set": name in run.pending}
             for name, value in run.values.items()
         ],
-        "choices": [
-            {
-                "event": one.event,
-                "kind": one.kind,
-                "label": one.label,
-                "verdict": one.verdict,
-                "leaves": one.leaves,
-                "why": one.why,
-            }
-            for one in run.choices()
-        ],
+        "choices": [asdict(one) for one in run.choices()],
         "frames": [
             {
                 "event": frame.event,
