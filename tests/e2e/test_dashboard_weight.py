@@ -6,6 +6,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
+from chromium import WAIT_MS
 from dashboard_cores import Core
 
 FIRST_BYTES_MAX = 200_000
